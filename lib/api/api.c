@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns what every public function does first: checking handles, the fork and the state. */
+#include "api/api.h"
+
+#include "core/tags.h"
+
+static int check_handle(const uint32_t *tag, uint32_t wanted, const char *name,
+                        struct nestvirt_error **ret_error)
+{
+    if (!tag)
+        return nv_fail(ret_error, -EFAULT, name, "pass a handle", "is NULL");
+    if (*tag != wanted)
+        return nv_fail(ret_error, -EBADF, name, "pass the right handle",
+                       "is another kind of object, or was freed");
+    return 0;
+}
+
+static int check_fork(const struct nestvirt_host *host, const char *name,
+                      struct nestvirt_error **ret_error)
+{
+    if (nv_host_is_forked(host))
+        return nv_fail(ret_error, -ECHILD, name, "open the host and make VMs in this process",
+                       "belongs to the parent process");
+    return 0;
+}
+
+int nv_api_host(const struct nestvirt_host *host, struct nestvirt_error **ret_error)
+{
+    int r;
+
+    nv_ok(ret_error);
+    r = check_handle(host ? &host->tag : NULL, NV_TAG_HOST, "host", ret_error);
+    return r < 0 ? r : check_fork(host, "host", ret_error);
+}
+
+int nv_api_loop(const struct nestvirt_loop *loop, struct nestvirt_error **ret_error)
+{
+    nv_ok(ret_error);
+    return check_handle(loop ? &loop->tag : NULL, NV_TAG_LOOP, "event loop", ret_error);
+}
+
+int nv_api_vm(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    int r;
+
+    nv_ok(ret_error);
+    r = check_handle(vm ? &vm->tag : NULL, NV_TAG_VM, "vm", ret_error);
+    return r < 0 ? r : check_fork(vm->host, nv_vm_name(vm).s, ret_error);
+}
+
+int nv_api_vcpu(const struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error)
+{
+    int r;
+
+    nv_ok(ret_error);
+    r = check_handle(vcpu ? &vcpu->tag : NULL, NV_TAG_VCPU, "vcpu", ret_error);
+    return r < 0 ? r : check_fork(vcpu->group->host, nv_vcpu_name(vcpu).s, ret_error);
+}
+
+int nv_api_device(const struct nestvirt_device *device, struct nestvirt_error **ret_error)
+{
+    const struct nestvirt_vm *vm;
+    int r;
+
+    nv_ok(ret_error);
+    r = check_handle(device ? &device->tag : NULL, NV_TAG_DEVICE, "device", ret_error);
+    if (r < 0)
+        return r;
+    vm = device->owner;
+    return check_fork(vm->host, nv_device_name(device).s, ret_error);
+}
+
+int nv_api_pointer(const void *pointer, const char *name, struct nestvirt_error **ret_error)
+{
+    if (pointer)
+        return 0;
+    return nv_fail(ret_error, -EFAULT, name, "pass a valid pointer", "is NULL");
+}
+
+int nv_api_enter(struct nestvirt_vm *vm, const char *what, struct nestvirt_error **ret_error)
+{
+    int r = nv_api_vm(vm, ret_error);
+
+    if (r < 0)
+        return r;
+    if (nv_vm_is_own_thread(vm))
+        return nv_fail(ret_error, -EDEADLK, nv_vm_name(vm).s,
+                       "call it from another thread; a callback may return NESTVIRT_ACTION_STOP",
+                       "cannot %s from one of its own callbacks or vCPU threads", what);
+    pthread_mutex_lock(&vm->api_lock);
+    return 0;
+}
+
+int nv_api_enter_new(struct nestvirt_vm *vm, const char *what, struct nestvirt_error **ret_error)
+{
+    int r = nv_api_vm(vm, ret_error);
+
+    if (r < 0)
+        return r;
+    /* Looked at before the lock, which a state change may hold while it waits for a callback. */
+    if (vm->state == NESTVIRT_STATE_NEW) {
+        pthread_mutex_lock(&vm->api_lock);
+        if (vm->state == NESTVIRT_STATE_NEW)
+            return 0;
+        pthread_mutex_unlock(&vm->api_lock);
+    }
+    return nv_fail(ret_error, -EBUSY, nv_vm_name(vm).s, "do it before nestvirt_vm_build",
+                   "cannot %s while %s", what, nv_state_name(vm->state));
+}
+
+void nv_api_leave(struct nestvirt_vm *vm)
+{
+    pthread_mutex_unlock(&vm->api_lock);
+}
+
+uint64_t nv_api_deadline(int32_t timeout_ms)
+{
+    return timeout_ms < 0 ? UINT64_MAX : nv_now_ns() + (uint64_t)timeout_ms * 1000000u;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the door of memory.h. */
+#include "api/api.h"
+
+enum { MEMORY_CONFIG_FIRST = sizeof(struct nestvirt_memory_config) };
+
+NV_EXPORT void nestvirt_memory_config_init(struct nestvirt_memory_config *config,
+                                           size_t caller_size)
+{
+    nv_struct_init(config, caller_size);
+}
+
+NV_EXPORT int nestvirt_memory_add(struct nestvirt_vm *vm,
+                                  const struct nestvirt_memory_config *config,
+                                  struct nestvirt_error **ret_error)
+{
+    struct nestvirt_memory_config ours;
+    int r = nv_api_vm(vm, ret_error);
+
+    if (r == 0)
+        r = nv_struct_in(&ours, sizeof(ours), MEMORY_CONFIG_FIRST, config, "memory config",
+                         ret_error);
+    if (r == 0)
+        r = nv_api_enter_new(vm, "add memory", ret_error);
+    if (r < 0)
+        return r;
+    ours.size = sizeof(ours);
+    r = nv_memory_add(&vm->memory, &ours, ret_error);
+    nv_api_leave(vm);
+    return r;
+}
+
+NV_EXPORT int nestvirt_memory_remove(struct nestvirt_vm *vm, uint32_t region,
+                                     struct nestvirt_error **ret_error)
+{
+    int r = nv_api_enter_new(vm, "remove memory", ret_error);
+
+    if (r < 0)
+        return r;
+    r = nv_memory_remove(&vm->memory, region, ret_error);
+    nv_api_leave(vm);
+    return r;
+}
+
+/*
+ * For looking at the map: it only changes in state new, under the api_lock, which must not be
+ * waited for in other states.
+ */
+static pthread_mutex_t *enter_map(struct nestvirt_vm *vm)
+{
+    if (vm->state != NESTVIRT_STATE_NEW)
+        return NULL;
+    pthread_mutex_lock(&vm->api_lock);
+    return &vm->api_lock;
+}
+
+#define MAP_GUARD(vm) \
+    __attribute__((cleanup(nv_cleanup_unlock), unused)) pthread_mutex_t *map_guard = enter_map(vm)
+
+NV_EXPORT int nestvirt_memory_get(struct nestvirt_vm *vm, uint32_t region,
+                                  struct nestvirt_memory_config *config,
+                                  struct nestvirt_error **ret_error)
+{
+    int r = nv_api_vm(vm, ret_error);
+
+    if (r < 0)
+        return r;
+    MAP_GUARD(vm);
+    if (region >= NV_MEMORY_REGIONS_MAX || !vm->memory.regions[region].used)
+        return nv_fail(ret_error, -ENOENT, nv_text("memory region %u", region).s,
+                       "use a number nestvirt_memory_add returned", "does not exist");
+    return nv_struct_out(config, &vm->memory.regions[region].config,
+                         sizeof(vm->memory.regions[region].config), MEMORY_CONFIG_FIRST,
+                         "memory config", ret_error);
+}
+
+static int outside(struct nestvirt_vm *vm, uint64_t address, size_t length,
+                   struct nestvirt_error **ret_error)
+{
+    return nv_fail(ret_error, -EFAULT, nv_vm_name(vm).s, "see nestvirt_memory_get for the regions",
+                   "0x%llx + 0x%zx is not all guest memory", (unsigned long long)address, length);
+}
+
+NV_EXPORT int nestvirt_memory_read(struct nestvirt_vm *vm, uint64_t address, void *buffer,
+                                   size_t length, struct nestvirt_error **ret_error)
+{
+    int r = nv_api_vm(vm, ret_error);
+
+    if (r == 0)
+        r = nv_api_pointer(buffer, "buffer", ret_error);
+    if (r < 0)
+        return r;
+    MAP_GUARD(vm);
+    if (nv_memory_read(&vm->memory, nv_gpa_at(address), buffer, length) < 0)
+        return outside(vm, address, length, ret_error);
+    return 0;
+}
+
+NV_EXPORT int nestvirt_memory_write(struct nestvirt_vm *vm, uint64_t address, const void *buffer,
+                                    size_t length, struct nestvirt_error **ret_error)
+{
+    int r = nv_api_vm(vm, ret_error);
+
+    if (r == 0)
+        r = nv_api_pointer(buffer, "buffer", ret_error);
+    if (r < 0)
+        return r;
+    MAP_GUARD(vm);
+    if (nv_memory_write(&vm->memory, nv_gpa_at(address), buffer, length) < 0)
+        return outside(vm, address, length, ret_error);
+    return 0;
+}
+
+NV_EXPORT int nestvirt_memory_get_pointer(struct nestvirt_vm *vm, uint64_t address, size_t length,
+                                          void **ret_pointer, struct nestvirt_error **ret_error)
+{
+    int r = nv_api_vm(vm, ret_error);
+
+    if (r == 0)
+        r = nv_api_pointer(ret_pointer, "ret_pointer", ret_error);
+    if (r < 0)
+        return r;
+    MAP_GUARD(vm);
+    *ret_pointer = nv_memory_at(&vm->memory, nv_gpa_at(address), length);
+    return *ret_pointer ? 0 : outside(vm, address, length, ret_error);
+}

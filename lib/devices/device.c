@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the common part of devices: making and freeing them, and their typed properties. */
+#include "devices/device.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/tags.h"
+#include "core/util.h"
+#include "host/file.h"
+
+enum { STRING_MAX = 4096 }; /* a path, at most */
+
+const struct nv_device_class *nv_device_find_class(const char *name)
+{
+    for (size_t i = 0; nv_device_classes[i]; i++)
+        if (strcmp(nv_device_classes[i]->name, name) == 0)
+            return nv_device_classes[i];
+    return NULL;
+}
+
+struct nv_text nv_device_name(const struct nestvirt_device *device)
+{
+    return nv_text("device %u (%s)", device->number, device->class->name);
+}
+
+static uint64_t *number_at(const struct nestvirt_device *device, const struct nv_property *row)
+{
+    return (uint64_t *)((uint8_t *)device->state + row->offset);
+}
+
+static int *fd_at(const struct nestvirt_device *device, const struct nv_property *row)
+{
+    return (int *)((uint8_t *)device->state + row->offset);
+}
+
+static char **text_at(const struct nestvirt_device *device, const struct nv_property *row)
+{
+    return (char **)((uint8_t *)device->state + row->offset);
+}
+
+int nv_device_new(const struct nv_device_class *class, uint32_t number, void *owner,
+                  struct nestvirt_device **ret_device, struct nestvirt_error **ret_error)
+{
+    struct nestvirt_device *device = calloc(1, sizeof(*device));
+    void *state = calloc(1, class->state_size);
+
+    if (!device || !state) {
+        free(device);
+        free(state);
+        return nv_fail_sys(ret_error, ENOMEM, class->name, "malloc", "free memory in this process");
+    }
+    *device = (struct nestvirt_device){
+        .tag = NV_TAG_DEVICE, .number = number, .class = class, .owner = owner, .state = state
+    };
+    for (size_t i = 0; i < class->property_count; i++) {
+        const struct nv_property *row = &class->properties[i];
+
+        if (row->type == NESTVIRT_PROPERTY_FD)
+            *fd_at(device, row) = -1;
+        else if (row->type != NESTVIRT_PROPERTY_STRING)
+            *number_at(device, row) = row->initial;
+    }
+    *ret_device = device;
+    return 0;
+}
+
+void nv_device_free(struct nestvirt_device *device)
+{
+    if (!device)
+        return;
+    nv_device_unbuild(device);
+    for (size_t i = 0; i < device->class->property_count; i++) {
+        const struct nv_property *row = &device->class->properties[i];
+
+        if (row->type == NESTVIRT_PROPERTY_FD && *fd_at(device, row) >= 0)
+            close(*fd_at(device, row));
+        if (row->type == NESTVIRT_PROPERTY_STRING)
+            free(*text_at(device, row));
+    }
+    device->tag = NV_TAG_FREED;
+    free(device->state);
+    free(device);
+}
+
+int nv_device_build(struct nestvirt_device *device, const struct nv_device_env *env,
+                    struct nestvirt_error **ret_error)
+{
+    int r;
+
+    device->is_built = true;
+    r = device->class->build(device, env, ret_error);
+    if (r < 0) {
+        if (ret_error)
+            nv_error_prefix(ret_error, nv_device_name(device).s);
+        nv_device_unbuild(device);
+    }
+    return r;
+}
+
+void nv_device_unbuild(struct nestvirt_device *device)
+{
+    if (!device->is_built)
+        return;
+    device->is_built = false;
+    if (device->class->unbuild)
+        device->class->unbuild(device);
+}
+
+int nv_device_claim_port(const struct nv_device_env *env, uint64_t port, uint64_t length,
+                         int32_t (*fn)(void *user_data, struct nestvirt_access *access),
+                         void *user_data, struct nestvirt_error **ret_error)
+{
+    const struct nv_range range = {
+        .address = port, .length = length, .fn = fn, .user_data = user_data
+    };
+
+    return nv_bus_add(env->bus, NESTVIRT_SPACE_PORT, &range, true, ret_error);
+}
+
+static int unknown_property(const struct nestvirt_device *device, const char *name,
+                            struct nestvirt_error **ret_error)
+{
+    char list[256] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < device->class->property_count; i++) {
+        int n = snprintf(list + used, sizeof(list) - used, "%s%s",
+                         i ? ", " : "it has: ", device->class->properties[i].name);
+
+        if (n < 0 || (size_t)n >= sizeof(list) - used)
+            break;
+        used += (size_t)n;
+    }
+    return nv_fail(ret_error, -ENOENT, nv_device_name(device).s, list, "has no property \"%.64s\"",
+                   name);
+}
+
+static const struct nv_property *find_property(const struct nestvirt_device *device,
+                                               const char *name)
+{
+    for (size_t i = 0; i < device->class->property_count; i++)
+        if (strcmp(device->class->properties[i].name, name) == 0)
+            return &device->class->properties[i];
+    return NULL;
+}
+
+static int set_number(struct nestvirt_device *device, const struct nv_property *row,
+                      uint64_t number, struct nestvirt_error **ret_error)
+{
+    if (number < row->min || number > row->max)
+        return nv_fail(ret_error, -EINVAL, nv_device_name(device).s, row->help,
+                       "property %s: %llu is not between %llu and %llu", row->name,
+                       (unsigned long long)number, (unsigned long long)row->min,
+                       (unsigned long long)row->max);
+    __atomic_store_n(number_at(device, row), number, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static int set_fd(struct nestvirt_device *device, const struct nv_property *row, int fd,
+                  struct nestvirt_error **ret_error)
+{
+    int copy = nv_fd_dup(fd);
+
+    if (copy < 0)
+        return nv_fail(ret_error, copy, nv_device_name(device).s, "pass an open descriptor",
+                       "property %s: cannot duplicate descriptor %d", row->name, fd);
+    if (*fd_at(device, row) >= 0)
+        close(*fd_at(device, row));
+    *fd_at(device, row) = copy;
+    return 0;
+}
+
+static int set_text(struct nestvirt_device *device, const struct nv_property *row, const char *text,
+                    struct nestvirt_error **ret_error)
+{
+    char *copy;
+
+    if (strnlen(text, STRING_MAX) == STRING_MAX)
+        return nv_fail(ret_error, -ENAMETOOLONG, nv_device_name(device).s, "shorten it",
+                       "property %s is longer than %d bytes", row->name, STRING_MAX - 1);
+    copy = strdup(text);
+    if (!copy)
+        return nv_fail_sys(ret_error, ENOMEM, nv_device_name(device).s, "malloc",
+                           "free memory in this process");
+    free(*text_at(device, row));
+    *text_at(device, row) = copy;
+    return 0;
+}
+
+static uint32_t kind_of(uint32_t type)
+{
+    return type == NESTVIRT_PROPERTY_BOOL ? NESTVIRT_PROPERTY_U64 : type;
+}
+
+int nv_device_set(struct nestvirt_device *device, const char *name, uint32_t type, bool is_new,
+                  uint64_t number, const char *text, struct nestvirt_error **ret_error)
+{
+    const struct nv_property *row = find_property(device, name);
+    const struct nv_text object = nv_device_name(device);
+
+    if (!row)
+        return unknown_property(device, name, ret_error);
+    if (row->flags & NESTVIRT_PROPERTY_READ_ONLY)
+        return nv_fail(ret_error, -EPERM, object.s, "read it with nestvirt_device_get_u64",
+                       "property %s is read-only", row->name);
+    if (kind_of(row->type) != type)
+        return nv_fail(ret_error, -EINVAL, object.s, row->help, "property %s has another type",
+                       row->name);
+    if (!is_new && !(row->flags & NESTVIRT_PROPERTY_LIVE))
+        return nv_fail(ret_error, -EBUSY, object.s, "set it before the VM is built",
+                       "property %s cannot be changed any more", row->name);
+    if (type == NESTVIRT_PROPERTY_FD)
+        return set_fd(device, row, (int)number, ret_error);
+    if (type == NESTVIRT_PROPERTY_STRING)
+        return set_text(device, row, text, ret_error);
+    return set_number(device, row, number, ret_error);
+}
+
+int nv_device_get(struct nestvirt_device *device, const char *name, uint64_t *ret_value,
+                  struct nestvirt_error **ret_error)
+{
+    const struct nv_property *row = find_property(device, name);
+
+    if (!row)
+        return unknown_property(device, name, ret_error);
+    if (kind_of(row->type) != NESTVIRT_PROPERTY_U64)
+        return nv_fail(ret_error, -EINVAL, nv_device_name(device).s, row->help,
+                       "property %s is not a number", row->name);
+    *ret_value = __atomic_load_n(number_at(device, row), __ATOMIC_RELAXED);
+    return 0;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns what a device model is: its class, properties, life, and what it tells the boot tables. */
+#ifndef NV_DEVICES_DEVICE_H
+#define NV_DEVICES_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nestvirt/device.h>
+
+#include "bus/bus.h"
+#include "bus/irq.h"
+#include "core/log.h"
+#include "host/loop.h"
+#include "vcpu/vcpu.h"
+
+/* A property row. The value lives in the device's state at offset: uint64_t, int (fd) or char *. */
+struct nv_property {
+    const char *name;
+    uint32_t type;  /* NESTVIRT_PROPERTY_* */
+    uint32_t flags; /* NESTVIRT_PROPERTY_LIVE, NESTVIRT_PROPERTY_READ_ONLY */
+    size_t offset;
+    uint64_t initial;
+    uint64_t min;
+    uint64_t max;
+    const char *help;
+};
+
+/* What a device is wired to; given to build. */
+struct nv_device_env {
+    struct nv_bus *bus;
+    struct nv_irq *irq;
+    struct nv_group *group;
+    struct nestvirt_loop *loop; /* NULL unless some device of the VM needs one */
+    const struct nv_log *log;
+    const char *vm_name;
+};
+
+/* What the boot tables have to say about a device. */
+struct nv_device_place {
+    bool is_serial;
+    bool is_power; /* ACPI ports at NV_PORT_ACPI and the i8042 reset line */
+    uint16_t port;
+    uint8_t pin;
+};
+
+struct nestvirt_device;
+
+/*
+ * A kind of device: one of these in one file, and one row in lib/devices/meson.build. Optional ops
+ * are NULL.
+ */
+struct nv_device_class {
+    const char *name;
+    const char *help;
+    size_t state_size;
+    bool needs_loop;
+    const struct nv_property *properties;
+    size_t property_count;
+    /* Claims ranges and pins; the state is zero but for the properties. Undone by unbuild. */
+    int (*build)(struct nestvirt_device *device, const struct nv_device_env *env,
+                 struct nestvirt_error **ret_error);
+    /* Back to the state before build; also after a failed one. */
+    void (*unbuild)(struct nestvirt_device *device);
+    /* The guest starts: from reset state, interrupts may be sent from now on. */
+    void (*start)(struct nestvirt_device *device);
+    /* All vCPUs have parked for good: bring out what is under way. Must not wait. */
+    void (*stop)(struct nestvirt_device *device);
+    void (*describe)(const struct nestvirt_device *device, struct nv_device_place *place);
+    /* Asks the guest to shut down; -ENOTSUP with the reason. */
+    int (*request_stop)(struct nestvirt_device *device, struct nestvirt_error **ret_error);
+};
+
+struct nestvirt_device {
+    uint32_t tag;
+    uint32_t number; /* among the VM's devices */
+    const struct nv_device_class *class;
+    void *owner; /* the VM */
+    bool is_built;
+    void *state; /* class->state_size bytes */
+};
+
+/* Generated from lib/devices/meson.build; ends with NULL. */
+extern const struct nv_device_class *const nv_device_classes[];
+
+const struct nv_device_class *nv_device_find_class(const char *name);
+
+/* Makes a device with its properties at their defaults. */
+int nv_device_new(const struct nv_device_class *class, uint32_t number, void *owner,
+                  struct nestvirt_device **ret_device, struct nestvirt_error **ret_error);
+
+/* Unbuilds and frees; closes property descriptors. NULL is allowed. */
+void nv_device_free(struct nestvirt_device *device);
+
+int nv_device_build(struct nestvirt_device *device, const struct nv_device_env *env,
+                    struct nestvirt_error **ret_error);
+void nv_device_unbuild(struct nestvirt_device *device);
+
+/* Property access by name; is_new: the VM is in state new. Errors: device.h (public). */
+int nv_device_set(struct nestvirt_device *device, const char *name, uint32_t type, bool is_new,
+                  uint64_t number, const char *text, struct nestvirt_error **ret_error);
+int nv_device_get(struct nestvirt_device *device, const char *name, uint64_t *ret_value,
+                  struct nestvirt_error **ret_error);
+
+/* "device 1 (serial)", for errors. */
+struct nv_text nv_device_name(const struct nestvirt_device *device);
+
+/* Claims an internal port range for a device. */
+int nv_device_claim_port(const struct nv_device_env *env, uint64_t port, uint64_t length,
+                         int32_t (*fn)(void *user_data, struct nestvirt_access *access),
+                         void *user_data, struct nestvirt_error **ret_error);
+
+#endif

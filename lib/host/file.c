@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns careful reads and writes on descriptors that a caller shares with us. */
+#include "host/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/util.h"
+
+/* A pipe that polls writable takes this much at once (POSIX PIPE_BUF); a terminal one byte. */
+enum { PIPE_CHUNK = 4096 };
+
+int nv_fd_dup(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    return copy < 0 ? -errno : copy;
+}
+
+void nv_stream_init(struct nv_stream *stream, int fd, bool for_write)
+{
+    int access_mode = fcntl(fd, F_GETFL) & O_ACCMODE;
+    struct stat info;
+    char path[64];
+    int own;
+
+    *stream = (struct nv_stream){ .fd = fd, .kind = NV_STREAM_POLLED };
+    if (access_mode == (for_write ? O_RDONLY : O_WRONLY) || fstat(fd, &info) < 0)
+        return; /* every use will say EBADF */
+    if (S_ISSOCK(info.st_mode)) {
+        stream->kind = NV_STREAM_SOCKET;
+    } else if (S_ISREG(info.st_mode)) {
+        stream->kind = NV_STREAM_FILE;
+    } else if (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode)) {
+        /* A description of our own may be non-blocking without the caller's becoming so. */
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        own = open(path, (for_write ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+        if (own >= 0) {
+            close(fd);
+            *stream = (struct nv_stream){ .fd = own, .kind = NV_STREAM_OWN };
+        }
+    }
+}
+
+void nv_stream_close(struct nv_stream *stream)
+{
+    if (stream->fd >= 0)
+        close(stream->fd);
+    *stream = (struct nv_stream){ .fd = -1 };
+}
+
+/* True if a descriptor that may block can move something now; then *length is cut to that. */
+static bool poll_ready(const struct nv_stream *stream, short events, size_t *length)
+{
+    struct pollfd poller = { .fd = stream->fd, .events = events };
+    struct stat info;
+
+    if (poll(&poller, 1, 0) <= 0)
+        return false;
+    if (events == POLLOUT) {
+        bool is_pipe = fstat(stream->fd, &info) == 0 && S_ISFIFO(info.st_mode);
+
+        *length = NV_MIN(*length, is_pipe ? (size_t)PIPE_CHUNK : (size_t)1);
+    }
+    return true;
+}
+
+ssize_t nv_stream_write(const struct nv_stream *stream, const void *bytes, size_t length)
+{
+    ssize_t done;
+
+    do {
+        if (stream->kind == NV_STREAM_SOCKET) {
+            done = send(stream->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        } else {
+            if (stream->kind == NV_STREAM_POLLED && !poll_ready(stream, POLLOUT, &length))
+                return -EAGAIN;
+            done = write(stream->fd, bytes, length);
+        }
+    } while (done < 0 && errno == EINTR);
+    return done < 0 ? -errno : done;
+}
+
+ssize_t nv_stream_read(const struct nv_stream *stream, void *bytes, size_t length)
+{
+    ssize_t done;
+
+    do {
+        if (stream->kind == NV_STREAM_SOCKET) {
+            done = recv(stream->fd, bytes, length, MSG_DONTWAIT);
+        } else {
+            if (stream->kind == NV_STREAM_POLLED && !poll_ready(stream, POLLIN, &length))
+                return -EAGAIN;
+            done = read(stream->fd, bytes, length);
+        }
+    } while (done < 0 && errno == EINTR);
+    return done < 0 ? -errno : done;
+}

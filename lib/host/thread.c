@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the library's threads: creation with every signal blocked, and the kick signal. */
+#include "host/thread.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+/* Enough for callbacks written in interpreted languages; only touched pages cost memory. */
+enum { STACK_SIZE = 1024 * 1024 };
+
+int nv_thread_create(pthread_t *ret_thread, const char *name, void *(*main)(void *), void *argument)
+{
+    pthread_attr_t attributes;
+    sigset_t all;
+    sigset_t old;
+    char cut[16];
+    int r;
+
+    r = pthread_attr_init(&attributes);
+    if (r != 0)
+        return -r;
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    r = pthread_create(ret_thread, &attributes, main, argument);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attributes);
+    if (r != 0)
+        return -r;
+    snprintf(cut, sizeof(cut), "%s", name);
+    pthread_setname_np(*ret_thread, cut);
+    return 0;
+}
+
+void nv_signals_shield(struct nv_signal_shield *shield)
+{
+    sigset_t block;
+    sigset_t pending;
+
+    sigpending(&pending);
+    shield->had_pipe = sigismember(&pending, SIGPIPE) == 1;
+    shield->had_size = sigismember(&pending, SIGXFSZ) == 1;
+    shield->had_kick = sigismember(&pending, nv_kick_signal()) == 1;
+    sigemptyset(&block);
+    sigaddset(&block, SIGPIPE);
+    sigaddset(&block, SIGXFSZ);
+    sigaddset(&block, nv_kick_signal());
+    pthread_sigmask(SIG_BLOCK, &block, &shield->old);
+}
+
+void nv_signals_unshield(const struct nv_signal_shield *shield)
+{
+    const struct timespec now = { 0 };
+    sigset_t ours;
+
+    /* What was pending before is the caller's. */
+    sigemptyset(&ours);
+    if (!shield->had_pipe)
+        sigaddset(&ours, SIGPIPE);
+    if (!shield->had_size)
+        sigaddset(&ours, SIGXFSZ);
+    if (!shield->had_kick)
+        sigaddset(&ours, nv_kick_signal());
+    while (sigtimedwait(&ours, NULL, &now) >= 0 || errno == EINTR)
+        ;
+    pthread_sigmask(SIG_SETMASK, &shield->old, NULL);
+}

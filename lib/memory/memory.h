@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns guest memory: regions with their backing, and the one checked way to their bytes. */
+#ifndef NV_MEMORY_MEMORY_H
+#define NV_MEMORY_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nestvirt/memory.h>
+
+/* A guest physical address: a type of its own, so that it is never mistaken for a pointer. */
+typedef struct nv_gpa {
+    uint64_t value;
+} nv_gpa;
+
+static inline nv_gpa nv_gpa_at(uint64_t value)
+{
+    return (nv_gpa){ value };
+}
+
+/* A piece of a region as KVM sees it: one memory slot. Sorted by address in the map. */
+struct nv_memory_slot {
+    uint64_t address;
+    uint64_t length;
+    uint8_t *host;
+    uint32_t region;
+};
+
+struct nv_memory_region {
+    bool used;
+    struct nestvirt_memory_config config;
+    uint8_t *host; /* config.length bytes */
+    int fd;        /* of a memfd, or -1 */
+};
+
+enum {
+    NV_MEMORY_REGIONS_MAX = 64, /* far above what boards have; keeps every walk short */
+    NV_MEMORY_SLOTS_MAX = 2 * NV_MEMORY_REGIONS_MAX
+};
+
+struct nv_memory {
+    struct nv_memory_region regions[NV_MEMORY_REGIONS_MAX];
+    struct nv_memory_slot slots[NV_MEMORY_SLOTS_MAX];
+    uint32_t slot_count;
+};
+
+void nv_memory_init(struct nv_memory *memory);
+
+/* Unmaps everything. unmap false: the mappings are not this process's (after fork). */
+void nv_memory_destroy(struct nv_memory *memory, bool unmap);
+
+/* Adds a region (config already of our size); returns its number. Errors: memory.h (public). */
+int nv_memory_add(struct nv_memory *memory, const struct nestvirt_memory_config *config,
+                  struct nestvirt_error **ret_error);
+
+int nv_memory_remove(struct nv_memory *memory, uint32_t region, struct nestvirt_error **ret_error);
+
+/* Makes all memory read as zero again, giving the pages back to the host. */
+int nv_memory_zero(struct nv_memory *memory, struct nestvirt_error **ret_error);
+
+/*
+ * The only way from a guest address to a pointer: length bytes within one slot, or NULL. A length
+ * of 0 gives NULL.
+ */
+void *nv_memory_at(const struct nv_memory *memory, nv_gpa address, uint64_t length);
+
+/* As nv_memory_at, but for the longest run from address on, at most *length; NULL if none. */
+void *nv_memory_run(const struct nv_memory *memory, nv_gpa address, uint64_t *length);
+
+/* Checked copies; may span slots that touch. -EFAULT and nothing done if any byte is outside. */
+int nv_memory_read(const struct nv_memory *memory, nv_gpa address, void *buffer, size_t length);
+int nv_memory_write(const struct nv_memory *memory, nv_gpa address, const void *buffer,
+                    size_t length);
+
+/* Fills with zeroes. -EFAULT as above. */
+int nv_memory_clear(const struct nv_memory *memory, nv_gpa address, uint64_t length);
+
+/* True if every byte is guest memory. */
+bool nv_memory_covers(const struct nv_memory *memory, nv_gpa address, uint64_t length);
+
+/* True if any byte is guest memory. */
+bool nv_memory_touches(const struct nv_memory *memory, uint64_t address, uint64_t length);
+
+/* Bytes of all regions, and the end of the slot that holds address 0 (0 if none). */
+uint64_t nv_memory_total(const struct nv_memory *memory);
+uint64_t nv_memory_low_end(const struct nv_memory *memory);
+
+#endif

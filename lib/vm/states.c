@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the VM's state machine: build, start, pause, resume, stop, wait, and runs by hand. */
+#include <assert.h>
+#include <errno.h>
+
+#include "core/cleanup.h"
+#include "core/util.h"
+#include "host/thread.h"
+#include "vm/vm.h"
+
+const char *nv_state_name(int state)
+{
+    static const char *const names[] = { "unknown", "new",     "built", "running",
+                                         "paused",  "stopped", "failed" };
+
+    static_assert(NV_ARRAY_SIZE(names) == NESTVIRT_STATE_FAILED + 1, "a name for each state");
+    return state > 0 && state <= NESTVIRT_STATE_FAILED ? names[state] : names[0];
+}
+
+const char *nv_result_name(uint32_t reason)
+{
+    static const char *const names[] = {
+        "none",       "guest reset",       "guest shutdown", "triple fault",
+        "guest exit", "stopped by caller", "internal error", "guest halt",
+    };
+
+    static_assert(NV_ARRAY_SIZE(names) == NESTVIRT_RESULT_GUEST_HALT + 1, "a name for each");
+    return reason <= NESTVIRT_RESULT_GUEST_HALT ? names[reason] : "unknown";
+}
+
+static int refuse(struct nestvirt_vm *vm, int code, const char *what, const char *hint,
+                  struct nestvirt_error **ret_error)
+{
+    return nv_fail(ret_error, code, nv_vm_name(vm).s, hint, "cannot %s while %s", what,
+                   nv_state_name(vm->state));
+}
+
+static bool has_stopped(const struct nestvirt_vm *vm)
+{
+    return vm->state == NESTVIRT_STATE_STOPPED || vm->state == NESTVIRT_STATE_FAILED;
+}
+
+int nv_vm_validate(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    struct nestvirt_error *list = NULL;
+    int code;
+
+    nv_vm_check(vm, &list);
+    if (!list)
+        return 0;
+    code = nv_error_get_next(list) ? NESTVIRT_E_INVALID_VM : nv_error_get_code(list);
+    if (ret_error)
+        *ret_error = list;
+    else
+        nv_error_free(list);
+    return code;
+}
+
+/* A stopped VM becomes as new: memory zeroed, KVM objects closed; threads and handles stay. */
+static int clear_last_run(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    nv_vm_take_apart(vm);
+    vm->group.has_ended = false;
+    vm->group.result = (struct nestvirt_vm_result){ 0 };
+    return nv_memory_zero(&vm->memory, ret_error);
+}
+
+int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    bool is_first = vm->state == NESTVIRT_STATE_NEW;
+    int r = 0;
+
+    if (!is_first && !has_stopped(vm))
+        return refuse(vm, -EBUSY, "build", "build once, before start", ret_error);
+    if (is_first)
+        r = nv_vm_validate(vm, ret_error);
+    else
+        r = clear_last_run(vm, ret_error);
+    if (r == 0)
+        r = nv_vm_assemble(vm, ret_error);
+    if (r < 0) {
+        /* The first build leaves the VM as it was; a later one cannot bring the last run back. */
+        if (is_first)
+            nv_group_join(&vm->group);
+        if (ret_error)
+            nv_error_prefix(ret_error, nv_vm_name(vm).s);
+        if (!is_first) {
+            NV_GUARD(&vm->group.lock);
+            nv_vm_set_state(vm, NESTVIRT_STATE_FAILED);
+        }
+        return r;
+    }
+    NV_GUARD(&vm->group.lock);
+    nv_vm_set_state(vm, NESTVIRT_STATE_BUILT);
+    return 0;
+}
+
+int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    if (vm->state == NESTVIRT_STATE_RUNNING)
+        return refuse(vm, -EALREADY, "start", "it runs", ret_error);
+    if (has_stopped(vm)) {
+        int r = nv_vm_build(vm, ret_error);
+
+        if (r < 0)
+            return r;
+    }
+    if (vm->state == NESTVIRT_STATE_PAUSED)
+        return refuse(vm, -EBUSY, "start", "call nestvirt_vm_resume", ret_error);
+    if (vm->state != NESTVIRT_STATE_BUILT)
+        return refuse(vm, -EBUSY, "start", "call nestvirt_vm_build first", ret_error);
+    for (uint32_t i = 0; i < vm->device_count; i++)
+        if (vm->devices[i]->class->start)
+            vm->devices[i]->class->start(vm->devices[i]);
+    pthread_mutex_lock(&vm->group.lock);
+    nv_vm_set_state(vm, NESTVIRT_STATE_RUNNING);
+    pthread_mutex_unlock(&vm->group.lock);
+    nv_group_release(&vm->group);
+    return 0;
+}
+
+static int signal_failed(struct nestvirt_vm *vm, int code, struct nestvirt_error **ret_error)
+{
+    return nv_fail(ret_error, code, nv_vm_name(vm).s,
+                   "raise the limit on queued signals (ulimit -i) and try again",
+                   "a vCPU could not be signalled");
+}
+
+int nv_vm_pause(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    int r;
+
+    if (vm->state == NESTVIRT_STATE_PAUSED)
+        return refuse(vm, -EALREADY, "pause", "it is paused", ret_error);
+    if (vm->state != NESTVIRT_STATE_RUNNING)
+        return refuse(vm, -EBUSY, "pause", "start it first", ret_error);
+    r = nv_group_park(&vm->group);
+    if (r < 0)
+        return signal_failed(vm, r, ret_error);
+    NV_GUARD(&vm->group.lock);
+    nv_group_wait_parked(&vm->group, UINT64_MAX);
+    if (has_stopped(vm)) /* the guest ended in that moment */
+        return refuse(vm, -EBUSY, "pause", "see nestvirt_vm_wait", ret_error);
+    nv_vm_set_state(vm, NESTVIRT_STATE_PAUSED);
+    return 0;
+}
+
+/* Tells the guest's clock that time passed without it; otherwise its watchdogs complain. */
+static void mark_clock(struct nestvirt_vm *vm)
+{
+    if (!vm->host->has_kvmclock_ctrl)
+        return;
+    for (uint32_t i = 0; i < vm->group.count; i++) /* -EINVAL: this guest does not use it */
+        nv_kvm_call(vm->host, vm->group.vcpus[i].fd, KVM_KVMCLOCK_CTRL, NULL);
+}
+
+int nv_vm_resume(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    if (vm->state == NESTVIRT_STATE_RUNNING)
+        return refuse(vm, -EALREADY, "resume", "it runs", ret_error);
+    if (vm->state != NESTVIRT_STATE_PAUSED)
+        return refuse(vm, -EBUSY, "resume", "pause it first, or start it", ret_error);
+    mark_clock(vm);
+    pthread_mutex_lock(&vm->group.lock);
+    nv_vm_set_state(vm, NESTVIRT_STATE_RUNNING);
+    pthread_mutex_unlock(&vm->group.lock);
+    nv_group_release(&vm->group);
+    return 0;
+}
+
+/* The run ends now; if nothing is active, this thread does what the last vCPU would. */
+static int finish(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_error **ret_error)
+{
+    struct nv_signal_shield shield;
+    int r;
+
+    NV_GUARD(&vm->group.lock);
+    r = nv_group_wait_parked(&vm->group, deadline_ns);
+    if (r < 0)
+        return nv_fail(ret_error, r, nv_vm_name(vm).s,
+                       "return from callbacks, then call nestvirt_vm_wait",
+                       "a vCPU is still inside a callback");
+    nv_signals_shield(&shield);
+    vm->group.upward.parked(vm);
+    nv_signals_unshield(&shield);
+    return 0;
+}
+
+int nv_vm_stop(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_error **ret_error)
+{
+    int r;
+
+    if (has_stopped(vm))
+        return 0;
+    if (vm->state == NESTVIRT_STATE_NEW)
+        return refuse(vm, -EBUSY, "stop", "free it, or start it first", ret_error);
+    r = nv_group_end_reason(&vm->group, NESTVIRT_RESULT_STOPPED, 0);
+    if (r < 0)
+        return signal_failed(vm, r, ret_error);
+    return finish(vm, deadline_ns, ret_error);
+}
+
+int nv_vm_wait(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_vm_result *ret_result,
+               struct nestvirt_error **ret_error)
+{
+    int r = 0;
+
+    NV_GUARD(&vm->group.lock);
+    if (vm->state == NESTVIRT_STATE_NEW || vm->state == NESTVIRT_STATE_BUILT)
+        return refuse(vm, -EBUSY, "wait", "start it first", ret_error);
+    while (!has_stopped(vm) && r == 0)
+        r = nv_group_wait_change(&vm->group, deadline_ns);
+    if (!has_stopped(vm))
+        return nv_fail(ret_error, r, nv_vm_name(vm).s, "wait longer, or call nestvirt_vm_stop",
+                       "has not stopped in the time given");
+    *ret_result = vm->group.result;
+    ret_result->size = sizeof(*ret_result);
+    return 0;
+}
+
+int nv_vm_request_stop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    if (vm->state != NESTVIRT_STATE_RUNNING)
+        return refuse(vm, -EBUSY, "ask for a stop", "start or resume it first", ret_error);
+    if (!(vm->boot.discovery & NESTVIRT_DISCOVERY_ACPI) || vm->boot.kernel_fd < 0)
+        return nv_fail(ret_error, -ENOTSUP, nv_vm_name(vm).s,
+                       "boot a kernel with NESTVIRT_DISCOVERY_ACPI, or use nestvirt_vm_stop",
+                       "has no ACPI tables and so no power button");
+    for (uint32_t i = 0; i < vm->device_count; i++)
+        if (vm->devices[i]->class->request_stop)
+            return vm->devices[i]->class->request_stop(vm->devices[i], ret_error);
+    return nv_fail(ret_error, -ENOTSUP, nv_vm_name(vm).s,
+                   "add a \"reset\" device, or use nestvirt_vm_stop", "has no power button");
+}
+
+/* Counts a run by hand in, unless the VM is not running or the vCPU has a driver. */
+static int begin_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm,
+                     struct nestvirt_error **ret_error)
+{
+    NV_GUARD(&vm->group.lock);
+    if (vm->state != NESTVIRT_STATE_RUNNING)
+        return refuse(vm, -EBUSY, "run a vCPU", "start or resume the VM", ret_error);
+    if (vcpu->in_run)
+        return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s, "use one thread per vCPU",
+                       "is being run by another thread");
+    nv_vcpu_enter(vcpu);
+    vm->group.active++;
+    return 0;
+}
+
+static void end_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm)
+{
+    NV_GUARD(&vm->group.lock);
+    nv_vcpu_exit(vcpu);
+    if (--vm->group.active == 0)
+        vm->group.upward.parked(vm);
+    pthread_cond_broadcast(&vm->group.changed);
+}
+
+int nv_vm_run_vcpu(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit,
+                   struct nestvirt_error **ret_error)
+{
+    struct nestvirt_vm *vm = vcpu->group->upward.owner;
+    struct nv_signal_shield shield;
+    sigset_t mask;
+    enum nv_step step;
+    int r;
+
+    nv_signals_shield(&shield);
+    r = begin_run(vcpu, vm, ret_error);
+    if (r == 0) {
+        mask = shield.old;
+        sigaddset(&mask, SIGPIPE);
+        sigaddset(&mask, SIGXFSZ);
+        sigdelset(&mask, nv_kick_signal());
+        r = nv_vcpu_set_run_mask(vcpu, &mask);
+        if (r < 0)
+            nv_fail_sys(ret_error, -r, nv_vcpu_name(vcpu).s, "KVM_SET_SIGNAL_MASK", "");
+        step = r == 0 ? nv_vcpu_run(vcpu, exit) : NV_STEP_LEAVE;
+        end_run(vcpu, vm);
+        atomic_store(&vcpu->is_canceled, false);
+        if (step == NV_STEP_LEAVE)
+            *exit = (struct nestvirt_exit){
+                .size = sizeof(*exit),
+                .reason = has_stopped(vm) ? NESTVIRT_EXIT_STOPPED : NESTVIRT_EXIT_CANCELED,
+                .vcpu = vcpu->index,
+            };
+    }
+    nv_signals_unshield(&shield);
+    return r;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the VM object: its parts, its states, how they are put together, its events. */
+#ifndef NV_VM_VM_H
+#define NV_VM_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <nestvirt/nestvirt.h>
+
+#include "boot/boot.h"
+#include "bus/bus.h"
+#include "bus/irq.h"
+#include "core/log.h"
+#include "devices/device.h"
+#include "host/loop.h"
+#include "kvm/kvm.h"
+#include "memory/memory.h"
+#include "vcpu/vcpu.h"
+#include "vm/events.h"
+
+enum { NV_DEVICES_MAX = 64 };
+
+struct nestvirt_vm {
+    uint32_t tag;
+    struct nestvirt_host *host;
+    char name[NESTVIRT_VM_NAME_MAX + 1];
+    uint32_t flags; /* NESTVIRT_VM_* */
+    uint32_t chip;  /* NESTVIRT_CHIP_* */
+
+    /*
+     * api_lock: held by calls that configure or change the state, maybe for long; never taken on
+     * the VM's own threads. The group's lock guards the state itself and is never held while
+     * anything is waited for but the group's condition.
+     */
+    pthread_mutex_t api_lock;
+    atomic_int state;
+
+    struct nv_memory memory;
+    struct nv_bus bus;
+    struct nv_irq irq;
+    struct nv_group group;
+    struct nv_cpuid_masks masks;
+    struct nv_boot_source boot;
+    struct nestvirt_device *devices[NV_DEVICES_MAX];
+    uint32_t device_count;
+    struct nestvirt_loop *loop;
+    struct nv_log log;
+    void (*exit_free)(void *user_data);
+    struct nv_events events;
+};
+
+/* Makes a VM in state new; config is of our size and checked. */
+int nv_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config *config,
+              struct nestvirt_vm **ret_vm, struct nestvirt_error **ret_error);
+
+/* Frees a VM that does not run. */
+void nv_vm_free(struct nestvirt_vm *vm);
+
+/* True on a thread of the VM, where waiting for it would be for ever. */
+bool nv_vm_is_own_thread(struct nestvirt_vm *vm);
+
+/* "vm web1". */
+struct nv_text nv_vm_name(const struct nestvirt_vm *vm);
+
+/* "running", "unknown" for values that are none. */
+const char *nv_state_name(int state);
+
+/* "guest reset", "unknown" for values that are none. */
+const char *nv_result_name(uint32_t reason);
+
+/* Stores a new state and queues the event. Group lock held, or no thread exists yet. */
+void nv_vm_set_state(struct nestvirt_vm *vm, int state);
+
+/* State changes; api_lock held. Errors: vm.h (public). */
+int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+int nv_vm_pause(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+int nv_vm_resume(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+int nv_vm_stop(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_error **ret_error);
+
+/* No lock held. */
+int nv_vm_wait(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_vm_result *ret_result,
+               struct nestvirt_error **ret_error);
+int nv_vm_request_stop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+
+/* Runs a vCPU by hand on this thread. */
+int nv_vm_run_vcpu(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit,
+                   struct nestvirt_error **ret_error);
+
+/* 0, the code of the only problem, or NESTVIRT_E_INVALID_VM with the list. */
+int nv_vm_validate(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+
+/* Lists the problems of a configuration; *list stays NULL if there are none. */
+void nv_vm_check(struct nestvirt_vm *vm, struct nestvirt_error **list);
+
+/* Puts everything together (assemble.c); undone by nv_vm_take_apart(). */
+int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+void nv_vm_take_apart(struct nestvirt_vm *vm);
+
+#endif
