@@ -255,24 +255,23 @@ static uint64_t add_columns(const char *at)
     }
 }
 
+// The line of the serial port is the one that ends in its name: its number is 4 only where the
+// kernel numbers interrupts as a PC does, which it does not with reduced hardware.
 static void step_interrupts(const char *arg)
 {
-    const char *at = scratch;
+    const char *at = scratch, *columns = NULL;
 
     (void)arg;
     read_file("/proc/interrupts");
     while (*at) {
-        const char *rest;
-
-        while (*at == ' ')
-            at++;
-        rest = text_after(at, "4:");
-        if (rest) {
-            line_number("irq4", add_columns(rest));
+        if (*at == ':' && !columns)
+            columns = at + 1;
+        if (columns && text_after(at, " ttyS0\n")) {
+            line_number("irq4", add_columns(columns));
             return;
         }
-        while (*at && *at++ != '\n')
-            ;
+        if (*at++ == '\n')
+            columns = NULL;
     }
     line_text("irq4", "none");
 }
