@@ -2,6 +2,8 @@
 /* Owns what every public function does first: checking handles, the fork and the state. */
 #include "api/api.h"
 
+#include <unistd.h>
+
 #include "core/tags.h"
 
 static int check_handle(const uint32_t *tag, uint32_t wanted, const char *name,
@@ -35,8 +37,14 @@ int nv_api_host(const struct nestvirt_host *host, struct nestvirt_error **ret_er
 
 int nv_api_loop(const struct nestvirt_loop *loop, struct nestvirt_error **ret_error)
 {
+    int r;
+
     nv_ok(ret_error);
-    return check_handle(loop ? &loop->tag : NULL, NV_TAG_LOOP, "event loop", ret_error);
+    r = check_handle(loop ? &loop->tag : NULL, NV_TAG_LOOP, "event loop", ret_error);
+    if (r == 0 && loop->process != (uint32_t)getpid())
+        return nv_fail(ret_error, -ECHILD, "event loop", "make one in this process",
+                       "belongs to the parent process");
+    return r;
 }
 
 int nv_api_vm(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)

@@ -34,12 +34,15 @@ NV_EXPORT int nestvirt_handler_add(struct nestvirt_vm *vm, uint32_t space, uint6
 NV_EXPORT int nestvirt_handler_remove(struct nestvirt_vm *vm, uint32_t handler,
                                       struct nestvirt_error **ret_error)
 {
+    struct nv_range range;
     int r = nv_api_enter_new(vm, "remove a handler", ret_error);
 
     if (r < 0)
         return r;
-    r = nv_bus_remove(&vm->bus, handler, ret_error);
+    r = nv_bus_remove(&vm->bus, handler, &range, ret_error);
     nv_api_leave(vm);
+    if (r == 0 && range.free_data) /* a callback: without the lock */
+        range.free_data(range.user_data);
     return r;
 }
 
@@ -102,6 +105,18 @@ NV_EXPORT int nestvirt_irqfd_add(struct nestvirt_vm *vm, uint32_t pin, int fd,
     return r;
 }
 
+/* Interrupts are for a VM that runs or is about to. */
+static int check_lines(struct nestvirt_vm *vm, const char *object,
+                       struct nestvirt_error **ret_error)
+{
+    int state = vm->state;
+
+    if (state >= NESTVIRT_STATE_BUILT && state <= NESTVIRT_STATE_PAUSED)
+        return 0;
+    return nv_fail(ret_error, -EBUSY, object, "build the VM first", "no interrupts while %s",
+                   nv_state_name(state));
+}
+
 /* -EBUSY from the lines means that there is no KVM VM to take the interrupt. */
 static int delivered(struct nestvirt_vm *vm, int r, const char *object,
                      struct nestvirt_error **ret_error)
@@ -128,6 +143,9 @@ NV_EXPORT int nestvirt_irq_set(struct nestvirt_vm *vm, uint32_t pin, uint32_t le
         return r;
     if (level > 1)
         return nv_fail(ret_error, -EINVAL, name.s, "use 0 or 1", "level %u", level);
+    r = check_lines(vm, name.s, ret_error);
+    if (r < 0)
+        return r;
     return delivered(vm, nv_irq_set(&vm->irq, pin, level), name.s, ret_error);
 }
 
@@ -141,5 +159,8 @@ NV_EXPORT int nestvirt_msi_send(struct nestvirt_vm *vm, uint64_t address, uint32
     if (vm->chip == NESTVIRT_CHIP_NONE)
         return nv_fail(ret_error, -ENOTSUP, "MSI", "make the VM with NESTVIRT_CHIP_SPLIT",
                        "the VM has no interrupt chip");
+    r = check_lines(vm, "MSI", ret_error);
+    if (r < 0)
+        return r;
     return delivered(vm, nv_irq_msi(&vm->irq, address, data), "MSI", ret_error);
 }

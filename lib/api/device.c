@@ -67,14 +67,15 @@ NV_EXPORT int nestvirt_device_add(struct nestvirt_vm *vm, const char *kind,
 {
     const struct nv_device_class *class;
     struct nestvirt_device *device = NULL;
-    int r = nv_api_vm(vm, ret_error);
+    int r;
 
+    if (ret_device)
+        *ret_device = NULL;
+    r = nv_api_vm(vm, ret_error);
     if (r == 0)
         r = nv_api_pointer(kind, "kind", ret_error);
     if (r < 0)
         return r;
-    if (ret_device)
-        *ret_device = NULL;
     class = nv_device_find_class(kind);
     if (!class)
         return unknown_kind(kind, ret_error);
@@ -141,14 +142,16 @@ NV_EXPORT int nestvirt_device_set_string(struct nestvirt_device *device, const c
 NV_EXPORT int nestvirt_device_get_u64(struct nestvirt_device *device, const char *name,
                                       uint64_t *ret_value, struct nestvirt_error **ret_error)
 {
-    int r = nv_api_device(device, ret_error);
+    int r;
 
+    if (ret_value)
+        *ret_value = 0;
+    r = nv_api_device(device, ret_error);
     if (r == 0)
         r = nv_api_pointer(name, "name", ret_error);
     if (r == 0)
         r = nv_api_pointer(ret_value, "ret_value", ret_error);
     if (r < 0)
         return r;
-    *ret_value = 0;
     return nv_device_get(device, name, ret_value, ret_error);
 }

@@ -114,8 +114,11 @@ NV_EXPORT int nestvirt_memory_write(struct nestvirt_vm *vm, uint64_t address, co
 NV_EXPORT int nestvirt_memory_get_pointer(struct nestvirt_vm *vm, uint64_t address, size_t length,
                                           void **ret_pointer, struct nestvirt_error **ret_error)
 {
-    int r = nv_api_vm(vm, ret_error);
+    int r;
 
+    if (ret_pointer)
+        *ret_pointer = NULL;
+    r = nv_api_vm(vm, ret_error);
     if (r == 0)
         r = nv_api_pointer(ret_pointer, "ret_pointer", ret_error);
     if (r < 0)

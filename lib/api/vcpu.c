@@ -27,13 +27,15 @@ NV_EXPORT int nestvirt_vm_get_vcpu(struct nestvirt_vm *vm, uint32_t index,
                                    struct nestvirt_vcpu **ret_vcpu,
                                    struct nestvirt_error **ret_error)
 {
-    int r = nv_api_vm(vm, ret_error);
+    int r;
 
+    if (ret_vcpu)
+        *ret_vcpu = NULL;
+    r = nv_api_vm(vm, ret_error);
     if (r == 0)
         r = nv_api_pointer(ret_vcpu, "ret_vcpu", ret_error);
     if (r < 0)
         return r;
-    *ret_vcpu = NULL;
     if (index >= vm->group.count)
         return nv_fail(ret_error, -ENOENT, nv_vm_name(vm).s, "count from 0",
                        "has %u vCPUs, not number %u", vm->group.count, index);
@@ -169,11 +171,12 @@ NV_EXPORT int nestvirt_vcpu_get_msr(struct nestvirt_vcpu *vcpu, uint32_t index, 
 {
     int r;
 
+    if (ret_value)
+        *ret_value = 0;
     VCPU_ENTER(vcpu, ret_error);
     r = nv_api_pointer(ret_value, "ret_value", ret_error);
     if (r < 0)
         return r;
-    *ret_value = 0;
     return nv_vcpu_get_msr(vcpu, index, ret_value, ret_error);
 }
 

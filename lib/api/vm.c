@@ -61,13 +61,15 @@ NV_EXPORT int nestvirt_vm_new(struct nestvirt_host *host, const struct nestvirt_
                               struct nestvirt_vm **ret_vm, struct nestvirt_error **ret_error)
 {
     struct nestvirt_vm_config ours;
-    int r = nv_api_host(host, ret_error);
+    int r;
 
+    if (ret_vm)
+        *ret_vm = NULL;
+    r = nv_api_host(host, ret_error);
     if (r == 0)
         r = nv_api_pointer(ret_vm, "ret_vm", ret_error);
     if (r < 0)
         return r;
-    *ret_vm = NULL;
     nestvirt_vm_config_init(&ours, sizeof(ours));
     if (config)
         r = nv_struct_in(&ours, sizeof(ours), VM_CONFIG_FIRST, config, "vm config", ret_error);

@@ -22,21 +22,24 @@ static struct nv_text range_name(uint32_t space, uint64_t address, uint64_t leng
                    (unsigned long long)address, (unsigned long long)length);
 }
 
-static void drop_range(struct nv_space *space, uint32_t i)
+static struct nv_range take_range(struct nv_space *space, uint32_t i)
 {
     struct nv_range range = space->ranges[i];
 
     memmove(&space->ranges[i], &space->ranges[i + 1],
             (space->count - i - 1) * sizeof(space->ranges[0]));
     space->count--;
-    if (range.free_data)
-        range.free_data(range.user_data);
+    return range;
 }
 
 static void destroy_space(struct nv_space *space)
 {
-    while (space->count > 0)
-        drop_range(space, space->count - 1);
+    while (space->count > 0) {
+        struct nv_range range = take_range(space, space->count - 1);
+
+        if (range.free_data)
+            range.free_data(range.user_data);
+    }
     free(space->ranges);
     *space = (struct nv_space){ 0 };
 }
@@ -138,21 +141,22 @@ int nv_bus_add(struct nv_bus *bus, uint32_t space_id, const struct nv_range *ran
     return internal ? 0 : (int)space->ranges[i].number;
 }
 
-static bool remove_number(struct nv_space *space, uint32_t number)
+static bool remove_number(struct nv_space *space, uint32_t number, struct nv_range *ret_range)
 {
     for (uint32_t i = 0; i < space->count; i++) {
         if (space->ranges[i].number == number) {
-            drop_range(space, i);
+            *ret_range = take_range(space, i);
             return true;
         }
     }
     return false;
 }
 
-int nv_bus_remove(struct nv_bus *bus, uint32_t number, struct nestvirt_error **ret_error)
+int nv_bus_remove(struct nv_bus *bus, uint32_t number, struct nv_range *ret_range,
+                  struct nestvirt_error **ret_error)
 {
-    if (number != NV_RANGE_INTERNAL &&
-        (remove_number(&bus->port, number) || remove_number(&bus->mmio, number)))
+    if (number != NV_RANGE_INTERNAL && (remove_number(&bus->port, number, ret_range) ||
+                                        remove_number(&bus->mmio, number, ret_range)))
         return 0;
     return nv_fail(ret_error, -ENOENT, nv_text("handler %u", number).s,
                    "use a number nestvirt_handler_add returned", "does not exist");
@@ -160,8 +164,10 @@ int nv_bus_remove(struct nv_bus *bus, uint32_t number, struct nestvirt_error **r
 
 void nv_bus_remove_internal(struct nv_bus *bus)
 {
-    while (remove_number(&bus->port, NV_RANGE_INTERNAL) ||
-           remove_number(&bus->mmio, NV_RANGE_INTERNAL))
+    struct nv_range range;
+
+    while (remove_number(&bus->port, NV_RANGE_INTERNAL, &range) ||
+           remove_number(&bus->mmio, NV_RANGE_INTERNAL, &range))
         ;
 }
 

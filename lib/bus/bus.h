@@ -56,8 +56,9 @@ void nv_bus_destroy(struct nv_bus *bus);
 int nv_bus_add(struct nv_bus *bus, uint32_t space, const struct nv_range *range, bool internal,
                struct nestvirt_error **ret_error);
 
-/* Gives back one of the caller's ranges. -ENOENT. */
-int nv_bus_remove(struct nv_bus *bus, uint32_t number, struct nestvirt_error **ret_error);
+/* Takes out one of the caller's ranges, whose free_data is then his to call. -ENOENT. */
+int nv_bus_remove(struct nv_bus *bus, uint32_t number, struct nv_range *ret_range,
+                  struct nestvirt_error **ret_error);
 
 /* Gives back every internal range. */
 void nv_bus_remove_internal(struct nv_bus *bus);

@@ -134,6 +134,12 @@ static void watch(struct serial_state *s, struct nv_source *source, uint32_t eve
         nv_loop_disable(s->loop, source);
 }
 
+/* The counter is read as a property, without the lock. */
+static void count_dropped(struct serial_state *s, uint32_t bytes)
+{
+    __atomic_fetch_add(&s->dropped, bytes, __ATOMIC_RELAXED);
+}
+
 /* Writes what can be written now. Drops everything when the other side is gone. */
 static void flush(struct serial_state *s)
 {
@@ -146,7 +152,7 @@ static void flush(struct serial_state *s)
         if (done == -EAGAIN)
             break;
         if (done <= 0) {
-            s->dropped += s->out_length;
+            count_dropped(s, s->out_length);
             s->out_start = s->out_length = 0;
             break;
         }
@@ -167,7 +173,7 @@ static void transmit(struct serial_state *s, uint8_t byte)
     if (s->out_length == OUTPUT_SIZE)
         flush(s);
     if (s->out_length == OUTPUT_SIZE) {
-        s->dropped++;
+        count_dropped(s, 1);
         return;
     }
     s->out[(s->out_start + s->out_length++) % OUTPUT_SIZE] = byte;

@@ -6,11 +6,25 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/util.h"
+
+/*
+ * True if opening the descriptor anew gives the same thing: not for the master side of a
+ * pseudo-terminal, where it makes another terminal.
+ */
+static bool can_reopen(int fd, const struct stat *info)
+{
+    char name[32];
+
+    if (S_ISFIFO(info->st_mode))
+        return true;
+    return S_ISCHR(info->st_mode) && ptsname_r(fd, name, sizeof(name)) != 0;
+}
 
 /* A pipe that polls writable takes this much at once (POSIX PIPE_BUF); a terminal one byte. */
 enum { PIPE_CHUNK = 4096 };
@@ -36,7 +50,7 @@ void nv_stream_init(struct nv_stream *stream, int fd, bool for_write)
         stream->kind = NV_STREAM_SOCKET;
     } else if (S_ISREG(info.st_mode)) {
         stream->kind = NV_STREAM_FILE;
-    } else if (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode)) {
+    } else if (can_reopen(fd, &info)) {
         /* A description of our own may be non-blocking without the caller's becoming so. */
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         own = open(path, (for_write ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);

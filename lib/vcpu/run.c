@@ -291,6 +291,9 @@ enum nv_step nv_vcpu_run(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit)
                 return NV_STEP_LEAVE;
         } else {
             step = handle_run_error(vcpu, exit, -r);
+            /* It may fail for ever, and then no EINTR tells of the end. */
+            if (step == NV_STEP_RESUME && is_to_leave(vcpu))
+                return NV_STEP_LEAVE;
         }
     }
     vcpu->awaits_answer = step == NV_STEP_DELIVER && (exit->reason == NESTVIRT_EXIT_PORT ||

@@ -146,6 +146,7 @@ static int load(struct nestvirt_vm *vm, struct nv_cpu_start *ret_start,
 int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     struct nv_cpu_start start = { 0 };
+    bool had_loop = vm->loop;
     int r = ensure_loop(vm, ret_error);
 
     if (r >= 0)
@@ -168,6 +169,10 @@ int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         r = nv_bus_attach(&vm->bus, vm->host, vm->group.vm_fd, ret_error);
     if (r < 0) {
         nv_vm_take_apart(vm);
+        if (!had_loop) {
+            nv_loop_unref(vm->loop);
+            vm->loop = NULL;
+        }
         return r;
     }
     return 0;

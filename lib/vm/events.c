@@ -73,6 +73,6 @@ int nv_events_fd(struct nv_events *events)
     NV_GUARD(&events->lock);
     if (events->fd >= 0)
         return events->fd;
-    events->fd = eventfd(events->count > 0, EFD_CLOEXEC | EFD_NONBLOCK);
+    events->fd = eventfd(events->count > 0 || events->lost > 0, EFD_CLOEXEC | EFD_NONBLOCK);
     return events->fd < 0 ? -errno : events->fd;
 }

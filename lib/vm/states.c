@@ -240,6 +240,10 @@ static int begin_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm,
     NV_GUARD(&vm->group.lock);
     if (vm->state != NESTVIRT_STATE_RUNNING)
         return refuse(vm, -EBUSY, "run a vCPU", "start or resume the VM", ret_error);
+    /* Whoever waits for the vCPUs to park has asked once; a vCPU that went in again would stay. */
+    if (atomic_load(&vm->group.leave))
+        return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s,
+                       "wait until it has, then resume or start it", "the VM pauses or stops");
     if (vcpu->in_run)
         return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s, "use one thread per vCPU",
                        "is being run by another thread");
@@ -248,13 +252,15 @@ static int begin_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm,
     return 0;
 }
 
-static void end_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm)
+/* Counts a run by hand out; true if the VM's run is over. */
+static bool end_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm)
 {
     NV_GUARD(&vm->group.lock);
     nv_vcpu_exit(vcpu);
     if (--vm->group.active == 0)
         vm->group.upward.parked(vm);
     pthread_cond_broadcast(&vm->group.changed);
+    return vm->group.has_ended;
 }
 
 int nv_vm_run_vcpu(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit,
@@ -264,6 +270,7 @@ int nv_vm_run_vcpu(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit,
     struct nv_signal_shield shield;
     sigset_t mask;
     enum nv_step step;
+    bool has_ended;
     int r;
 
     nv_signals_shield(&shield);
@@ -277,14 +284,15 @@ int nv_vm_run_vcpu(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit,
         if (r < 0)
             nv_fail_sys(ret_error, -r, nv_vcpu_name(vcpu).s, "KVM_SET_SIGNAL_MASK", "");
         step = r == 0 ? nv_vcpu_run(vcpu, exit) : NV_STEP_LEAVE;
-        end_run(vcpu, vm);
-        atomic_store(&vcpu->is_canceled, false);
-        if (step == NV_STEP_LEAVE)
+        has_ended = end_run(vcpu, vm);
+        if (step == NV_STEP_LEAVE) {
+            atomic_store(&vcpu->is_canceled, false); /* else the next run will tell */
             *exit = (struct nestvirt_exit){
                 .size = sizeof(*exit),
-                .reason = has_stopped(vm) ? NESTVIRT_EXIT_STOPPED : NESTVIRT_EXIT_CANCELED,
+                .reason = has_ended ? NESTVIRT_EXIT_STOPPED : NESTVIRT_EXIT_CANCELED,
                 .vcpu = vcpu->index,
             };
+        }
     }
     nv_signals_unshield(&shield);
     return r;

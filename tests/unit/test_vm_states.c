@@ -462,7 +462,7 @@ static void check_cell(const struct row *row, uint32_t flags, int state)
         ck_assert_msg(r == expected && nestvirt_error_get_code(error) == r,
                       "%s while %s: %d (%s), not %d", row->name, nestvirt_vm_state_name(state), r,
                       nestvirt_error_get_message(error), expected);
-    if (expected == -EBUSY)
+    if (expected == -EBUSY && row->call != do_device_set)
         ck_assert_msg(strstr(nestvirt_error_get_message(error), nestvirt_vm_state_name(state)),
                       "%s: \"%s\" does not say the state", row->name,
                       nestvirt_error_get_message(error));
