@@ -151,6 +151,20 @@ void nv_error_prefix(struct nestvirt_error **error, const char *prefix)
     *error = fresh;
 }
 
+int nv_error_give(struct nestvirt_error *list, struct nestvirt_error **ret_error)
+{
+    int code;
+
+    if (!list)
+        return 0;
+    code = list->next ? NESTVIRT_E_INVALID_VM : list->code;
+    if (ret_error)
+        *ret_error = list;
+    else
+        nv_error_free(list);
+    return code;
+}
+
 int nv_error_get_code(const struct nestvirt_error *error)
 {
     return error ? error->code : -EFAULT;

@@ -37,6 +37,12 @@ int nv_ok(struct nestvirt_error **ret_error);
 /* Appends an error (may be NULL) to a list; *list may be NULL. Takes error over. */
 void nv_error_append(struct nestvirt_error **list, struct nestvirt_error *error);
 
+/*
+ * Hands a list to the caller: 0 for NULL, the code of the only error, or NESTVIRT_E_INVALID_VM.
+ * Takes the list over; frees it if ret_error is NULL.
+ */
+int nv_error_give(struct nestvirt_error *list, struct nestvirt_error **ret_error);
+
 /* What the public accessors of the same names give. */
 int nv_error_get_code(const struct nestvirt_error *error);
 int nv_error_get_errno(const struct nestvirt_error *error);

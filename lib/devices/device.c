@@ -86,19 +86,26 @@ void nv_device_free(struct nestvirt_device *device)
     free(device);
 }
 
-int nv_device_build(struct nestvirt_device *device, const struct nv_device_env *env,
+static int name_error(struct nestvirt_device *device, int code, struct nestvirt_error **ret_error)
+{
+    if (code < 0 && ret_error)
+        nv_error_prefix(ret_error, nv_device_name(device).s);
+    return code;
+}
+
+int nv_device_claim(struct nestvirt_device *device, const struct nv_device_env *env,
                     struct nestvirt_error **ret_error)
 {
-    int r;
-
     device->is_built = true;
-    r = device->class->build(device, env, ret_error);
-    if (r < 0) {
-        if (ret_error)
-            nv_error_prefix(ret_error, nv_device_name(device).s);
-        nv_device_unbuild(device);
-    }
-    return r;
+    return name_error(device, device->class->claim(device, env, ret_error), ret_error);
+}
+
+int nv_device_wire(struct nestvirt_device *device, const struct nv_device_env *env,
+                   struct nestvirt_error **ret_error)
+{
+    if (!device->class->wire)
+        return 0;
+    return name_error(device, device->class->wire(device, env, ret_error), ret_error);
 }
 
 void nv_device_unbuild(struct nestvirt_device *device)

@@ -58,10 +58,16 @@ struct nv_device_class {
     bool needs_loop;
     const struct nv_property *properties;
     size_t property_count;
-    /* Claims ranges and pins; the state is zero but for the properties. Undone by unbuild. */
-    int (*build)(struct nestvirt_device *device, const struct nv_device_env *env,
+    /*
+     * Claims ranges and pins, and nothing that costs or waits; the state is zero but for the
+     * properties. Undone by unbuild, also after a failure.
+     */
+    int (*claim)(struct nestvirt_device *device, const struct nv_device_env *env,
                  struct nestvirt_error **ret_error);
-    /* Back to the state before build; also after a failed one. */
+    /* Then opens what the device needs. Undone by unbuild, also after a failure. */
+    int (*wire)(struct nestvirt_device *device, const struct nv_device_env *env,
+                struct nestvirt_error **ret_error);
+    /* Back to the state before claim. */
     void (*unbuild)(struct nestvirt_device *device);
     /* The guest starts: from reset state, interrupts may be sent from now on. */
     void (*start)(struct nestvirt_device *device);
@@ -93,8 +99,11 @@ int nv_device_new(const struct nv_device_class *class, uint32_t number, void *ow
 /* Unbuilds and frees; closes property descriptors. NULL is allowed. */
 void nv_device_free(struct nestvirt_device *device);
 
-int nv_device_build(struct nestvirt_device *device, const struct nv_device_env *env,
+/* The two halves of building; a failure is prefixed with the device's name. */
+int nv_device_claim(struct nestvirt_device *device, const struct nv_device_env *env,
                     struct nestvirt_error **ret_error);
+int nv_device_wire(struct nestvirt_device *device, const struct nv_device_env *env,
+                   struct nestvirt_error **ret_error);
 void nv_device_unbuild(struct nestvirt_device *device);
 
 /* Property access by name; is_new: the VM is in state new. Errors: device.h (public). */

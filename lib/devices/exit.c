@@ -33,7 +33,7 @@ static int32_t exit_access(void *user_data, struct nestvirt_access *access)
     return NESTVIRT_ACTION_RESUME;
 }
 
-static int exit_build(struct nestvirt_device *device, const struct nv_device_env *env,
+static int exit_claim(struct nestvirt_device *device, const struct nv_device_env *env,
                       struct nestvirt_error **ret_error)
 {
     struct exit_state *state = device->state;
@@ -48,5 +48,5 @@ const struct nv_device_class nv_device_exit = {
     .state_size = sizeof(struct exit_state),
     .properties = exit_properties,
     .property_count = NV_ARRAY_SIZE(exit_properties),
-    .build = exit_build,
+    .claim = exit_claim,
 };

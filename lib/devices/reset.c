@@ -65,7 +65,7 @@ static int32_t acpi_access(void *user_data, struct nestvirt_access *access)
     return NESTVIRT_ACTION_RESUME;
 }
 
-static int reset_build(struct nestvirt_device *device, const struct nv_device_env *env,
+static int reset_claim(struct nestvirt_device *device, const struct nv_device_env *env,
                        struct nestvirt_error **ret_error)
 {
     struct reset_state *state = device->state;
@@ -135,7 +135,7 @@ const struct nv_device_class nv_device_reset = {
     .state_size = sizeof(struct reset_state),
     .properties = reset_properties,
     .property_count = NV_ARRAY_SIZE(reset_properties),
-    .build = reset_build,
+    .claim = reset_claim,
     .unbuild = reset_unbuild,
     .start = reset_start,
     .describe = reset_describe,

@@ -408,7 +408,7 @@ static int wire_input(struct serial_state *s, struct nestvirt_error **ret_error)
     return 0;
 }
 
-static int serial_build(struct nestvirt_device *device, const struct nv_device_env *env,
+static int serial_claim(struct nestvirt_device *device, const struct nv_device_env *env,
                         struct nestvirt_error **ret_error)
 {
     struct serial_state *s = device->state;
@@ -418,17 +418,24 @@ static int serial_build(struct nestvirt_device *device, const struct nv_device_e
     s->is_wired = true;
     s->output.fd = s->input.fd = -1;
     s->irq = env->irq;
-    s->loop = env->loop;
     r = nv_device_claim_port(env, s->port, SERIAL_PORTS, serial_access, s, ret_error);
+    if (r < 0 || env->irq->chip == NESTVIRT_CHIP_NONE)
+        return r;
+    r = nv_irq_claim(env->irq, (uint32_t)s->wanted_pin, 0, true, ret_error);
     if (r < 0)
         return r;
-    if (env->irq->chip != NESTVIRT_CHIP_NONE) {
-        r = nv_irq_claim(env->irq, (uint32_t)s->wanted_pin, 0, true, ret_error);
-        if (r < 0)
-            return r;
-        s->pin = (uint8_t)r;
-        s->has_pin = true;
-    }
+    s->pin = (uint8_t)r;
+    s->has_pin = true;
+    return 0;
+}
+
+static int serial_wire(struct nestvirt_device *device, const struct nv_device_env *env,
+                       struct nestvirt_error **ret_error)
+{
+    struct serial_state *s = device->state;
+    int r;
+
+    s->loop = env->loop;
     r = wire_output(s, ret_error);
     return r < 0 ? r : wire_input(s, ret_error);
 }
@@ -489,7 +496,8 @@ const struct nv_device_class nv_device_serial = {
     .needs_loop = true,
     .properties = serial_properties,
     .property_count = NV_ARRAY_SIZE(serial_properties),
-    .build = serial_build,
+    .claim = serial_claim,
+    .wire = serial_wire,
     .unbuild = serial_unbuild,
     .start = serial_start,
     .stop = serial_stop,

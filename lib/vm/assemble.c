@@ -77,9 +77,9 @@ static int ensure_loop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error
     return nv_loop_new(&vm->loop, ret_error);
 }
 
-static int build_devices(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+static struct nv_device_env make_env(struct nestvirt_vm *vm)
 {
-    const struct nv_device_env env = {
+    return (struct nv_device_env){
         .bus = &vm->bus,
         .irq = &vm->irq,
         .group = &vm->group,
@@ -87,18 +87,47 @@ static int build_devices(struct nestvirt_vm *vm, struct nestvirt_error **ret_err
         .log = &vm->log,
         .vm_name = vm->name,
     };
+}
+
+void nv_vm_claim(struct nestvirt_vm *vm, struct nestvirt_error **list)
+{
+    const struct nv_device_env env = make_env(vm);
     const struct nv_range ioapic = {
         .address = NV_LAYOUT_IOAPIC,
         .length = NV_LAYOUT_IOAPIC_SIZE,
         .fn = nv_ioapic_access,
         .user_data = &vm->irq,
     };
-    int r = 0;
+    struct nestvirt_error *error = NULL;
 
-    if (vm->chip == NESTVIRT_CHIP_SPLIT)
-        r = nv_bus_add(&vm->bus, NESTVIRT_SPACE_MMIO, &ioapic, true, ret_error);
+    if (vm->chip == NESTVIRT_CHIP_SPLIT &&
+        nv_bus_add(&vm->bus, NESTVIRT_SPACE_MMIO, &ioapic, true, &error) < 0)
+        nv_error_append(list, error);
+    for (uint32_t i = 0; i < vm->device_count; i++) {
+        error = NULL;
+        if (nv_device_claim(vm->devices[i], &env, &error) < 0)
+            nv_error_append(list, error);
+    }
+}
+
+void nv_vm_unclaim(struct nestvirt_vm *vm)
+{
+    for (uint32_t i = 0; i < vm->device_count; i++)
+        nv_device_unbuild(vm->devices[i]);
+    nv_bus_remove_internal(&vm->bus);
+    nv_irq_release_internal(&vm->irq);
+}
+
+static int build_devices(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    const struct nv_device_env env = make_env(vm);
+    struct nestvirt_error *list = NULL;
+    int r;
+
+    nv_vm_claim(vm, &list);
+    r = nv_error_give(list, ret_error);
     for (uint32_t i = 0; i < vm->device_count && r >= 0; i++)
-        r = nv_device_build(vm->devices[i], &env, ret_error);
+        r = nv_device_wire(vm->devices[i], &env, ret_error);
     return r;
 }
 
@@ -185,8 +214,5 @@ void nv_vm_take_apart(struct nestvirt_vm *vm)
     if (vm->group.vm_fd >= 0)
         close(vm->group.vm_fd);
     vm->group.vm_fd = -1;
-    for (uint32_t i = 0; i < vm->device_count; i++)
-        nv_device_unbuild(vm->devices[i]);
-    nv_bus_remove_internal(&vm->bus);
-    nv_irq_release_internal(&vm->irq);
+    nv_vm_unclaim(vm);
 }

@@ -43,17 +43,9 @@ static bool has_stopped(const struct nestvirt_vm *vm)
 int nv_vm_validate(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     struct nestvirt_error *list = NULL;
-    int code;
 
     nv_vm_check(vm, &list);
-    if (!list)
-        return 0;
-    code = nv_error_get_next(list) ? NESTVIRT_E_INVALID_VM : nv_error_get_code(list);
-    if (ret_error)
-        *ret_error = list;
-    else
-        nv_error_free(list);
-    return code;
+    return nv_error_give(list, ret_error);
 }
 
 /* A stopped VM becomes as new: memory zeroed, KVM objects closed; threads and handles stay. */

@@ -164,26 +164,14 @@ static void check_slots(struct nestvirt_vm *vm, struct nestvirt_error **list)
     nv_error_append(list, error);
 }
 
-/* Devices claim their ranges and pins in build; here they are tried without the rest. */
-static void check_devices(struct nestvirt_vm *vm, struct nestvirt_error **list)
-{
-    uint32_t resets = 0;
-    struct nestvirt_error *error = NULL;
-
-    for (uint32_t i = 0; i < vm->device_count; i++)
-        resets += vm->devices[i]->class == nv_device_find_class("reset");
-    if (resets > 1)
-        nv_fail(&error, -EEXIST, nv_vm_name(vm).s, "add one", "has %u reset devices", resets);
-    nv_error_append(list, error);
-}
-
 void nv_vm_check(struct nestvirt_vm *vm, struct nestvirt_error **list)
 {
     struct nestvirt_error *error = NULL;
 
     check_slots(vm, list);
-    check_devices(vm, list);
+    nv_vm_claim(vm, list);
     nv_bus_check_memory(&vm->bus, &vm->memory, list);
+    nv_vm_unclaim(vm);
     if (vm->boot.initrd_fd >= 0 && vm->boot.kernel_fd < 0) {
         nv_fail(&error, -EINVAL, nv_vm_name(vm).s, "set a kernel, or leave the initrd out",
                 "has an initrd but no kernel");

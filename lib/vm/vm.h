@@ -96,6 +96,13 @@ int nv_vm_validate(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 /* Lists the problems of a configuration; *list stays NULL if there are none. */
 void nv_vm_check(struct nestvirt_vm *vm, struct nestvirt_error **list);
 
+/*
+ * Claims the ports, windows and pins of the chip and all devices, adding each failure to *list;
+ * and gives them back.
+ */
+void nv_vm_claim(struct nestvirt_vm *vm, struct nestvirt_error **list);
+void nv_vm_unclaim(struct nestvirt_vm *vm);
+
 /* Puts everything together (assemble.c); undone by nv_vm_take_apart(). */
 int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 void nv_vm_take_apart(struct nestvirt_vm *vm);

@@ -16,7 +16,8 @@
 /* For hosts that interpret ring 0 (see README.md here); harmless elsewhere. */
 static const char interpreted_words[] =
     "nokaslr mitigations=off noxsave "
-    "clearcpuid=308,295,514,151,141,288,158,306,298,145,534 no_timer_check lpj=1000000 rodata=off";
+    "clearcpuid=308,295,514,151,141,288,158,306,298,145,534 no_timer_check lpj=1000000 rodata=off "
+    "rcupdate.rcu_cpu_stall_suppress=1";
 
 const char *linux_file(const char *variable, const char *name)
 {
