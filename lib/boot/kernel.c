@@ -148,6 +148,12 @@ int nv_kernel_place(const struct nv_kernel *kernel, const struct nv_memory *memo
 
         if (r < 0)
             return r;
+        /* What a build that failed later, or the caller, has left there. */
+        r = nv_memory_clear(memory, nv_gpa_at(segment->address + segment->file_size),
+                            segment->memory_size - segment->file_size);
+        if (r < 0)
+            return nv_fail(ret_error, NESTVIRT_E_BUG, kernel->image.name, "please report it",
+                           "a checked segment is outside guest memory");
     }
     return 0;
 }

@@ -13,6 +13,9 @@
 #include "core/util.h"
 #include "memory/layout.h"
 
+/* From here on madvise is cheaper than writing zeroes. */
+enum { CLEAR_BY_ADVICE_MIN = 64 * 1024 };
+
 static struct nv_text region_name(uint32_t region)
 {
     return nv_text("memory region %u", region);
@@ -338,6 +341,26 @@ int nv_memory_write(const struct nv_memory *memory, nv_gpa address, const void *
     return 0;
 }
 
+/*
+ * Zeroes bytes of one slot. Whole pages of a long stretch are given back to the host instead, so
+ * that zeroing what was never touched costs nothing.
+ */
+static void clear_run(const struct nv_memory *memory, uint64_t address, uint8_t *host,
+                      uint64_t length)
+{
+    const struct nv_memory_slot *slot = find_slot(memory, address);
+    int advice = memory->regions[slot->region].fd >= 0 ? MADV_REMOVE : MADV_DONTNEED;
+    uint8_t *first = (uint8_t *)(uintptr_t)nv_align_up((uintptr_t)host, NV_PAGE_SIZE);
+    uint8_t *last = (uint8_t *)(uintptr_t)nv_align_down((uintptr_t)host + length, NV_PAGE_SIZE);
+
+    if (length < CLEAR_BY_ADVICE_MIN || madvise(first, (size_t)(last - first), advice) < 0) {
+        memset(host, 0, length);
+        return;
+    }
+    memset(host, 0, (size_t)(first - host));
+    memset(last, 0, (size_t)(host + length - last));
+}
+
 int nv_memory_clear(const struct nv_memory *memory, nv_gpa address, uint64_t length)
 {
     if (!nv_memory_covers(memory, address, length))
@@ -346,7 +369,7 @@ int nv_memory_clear(const struct nv_memory *memory, nv_gpa address, uint64_t len
         uint64_t run = length;
         void *to = nv_memory_run(memory, address, &run);
 
-        memset(to, 0, run);
+        clear_run(memory, address.value, to, run);
         address.value += run;
         length -= run;
     }
