@@ -83,6 +83,12 @@ bool nv_vcpu_is_runner(struct nestvirt_vcpu *vcpu)
     return vcpu->in_run && pthread_equal(vcpu->runner, pthread_self());
 }
 
+bool nv_vcpu_is_in_run(struct nestvirt_vcpu *vcpu)
+{
+    NV_GUARD(&vcpu->lock);
+    return vcpu->in_run;
+}
+
 int nv_vcpu_set_run_mask(struct nestvirt_vcpu *vcpu, const sigset_t *mask)
 {
     enum { KERNEL_SIGSET_SIZE = 8 };

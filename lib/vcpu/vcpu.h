@@ -28,7 +28,7 @@ struct nestvirt_vcpu {
     int fd;              /* -1: not built */
     struct kvm_run *run; /* NULL: not built */
     pthread_t thread;
-    bool has_thread;
+    atomic_bool has_thread; /* thread is valid */
     uint32_t epoch; /* the last run this thread took part in */
 
     pthread_mutex_t lock; /* guards the four below, and run->immediate_exit's setting */
@@ -137,6 +137,9 @@ bool nv_vcpu_absorb(struct nestvirt_vcpu *vcpu);
 
 /* True on the thread that is in a run of this vCPU. */
 bool nv_vcpu_is_runner(struct nestvirt_vcpu *vcpu);
+
+/* True while some thread is in a run of this vCPU. */
+bool nv_vcpu_is_in_run(struct nestvirt_vcpu *vcpu);
 
 /* Tells KVM which signals to block inside KVM_RUN, if that differs from last time. */
 int nv_vcpu_set_run_mask(struct nestvirt_vcpu *vcpu, const sigset_t *mask);

@@ -68,13 +68,19 @@ static int create_chip(struct nestvirt_vm *vm, struct nestvirt_error **ret_error
 
 static int ensure_loop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
+    struct nestvirt_loop *loop;
     bool needed = false;
+    int r;
 
     for (uint32_t i = 0; i < vm->device_count; i++)
         needed |= vm->devices[i]->class->needs_loop;
     if (!needed || vm->loop)
         return 0;
-    return nv_loop_new(&vm->loop, ret_error);
+    r = nv_loop_new(&loop, ret_error);
+    if (r < 0)
+        return r;
+    vm->loop = loop;
+    return 0;
 }
 
 static struct nv_device_env make_env(struct nestvirt_vm *vm)

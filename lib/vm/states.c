@@ -236,7 +236,7 @@ static int begin_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm,
     if (atomic_load(&vm->group.leave))
         return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s,
                        "wait until it has, then resume or start it", "the VM pauses or stops");
-    if (vcpu->in_run)
+    if (nv_vcpu_is_in_run(vcpu))
         return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s, "use one thread per vCPU",
                        "is being run by another thread");
     nv_vcpu_enter(vcpu);

@@ -46,7 +46,7 @@ struct nestvirt_vm {
     struct nv_boot_source boot;
     struct nestvirt_device *devices[NV_DEVICES_MAX];
     uint32_t device_count;
-    struct nestvirt_loop *loop;
+    struct nestvirt_loop *_Atomic loop;
     struct nv_log log;
     void (*exit_free)(void *user_data);
     struct nv_events events;

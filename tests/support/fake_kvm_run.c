@@ -16,8 +16,7 @@ static void complete(struct fake_vcpu *vcpu)
         return;
     vcpu->pending = NULL;
     if (exit->reason == KVM_EXIT_IO && !exit->is_write)
-        memcpy(exit->data, (uint8_t *)run + run->io.data_offset,
-               (size_t)run->io.size * run->io.count);
+        memcpy(exit->data, (uint8_t *)run + run->io.data_offset, FAKE_DATA_MAX);
     if (exit->reason == KVM_EXIT_MMIO && !exit->is_write)
         memcpy(exit->data, run->mmio.data, run->mmio.len);
     exit->is_done = true;
