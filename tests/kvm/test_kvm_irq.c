@@ -20,7 +20,7 @@ struct seen {
     atomic_int edge;
     atomic_int level;
     atomic_int ready;
-    int lower_at;
+    atomic_int lower_at;
 };
 
 static int32_t on_vector(void *user_data, struct nestvirt_access *access)

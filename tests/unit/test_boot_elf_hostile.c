@@ -341,6 +341,9 @@ START_TEST(test_hostile_54_note_too_short_or_foreign)
     image_put32(&elf, ELF_NOTE + 8, 18);
     elf.bytes[ELF_NOTE + 12] = 'Y';
     must_fail_pvh();
+    elf.bytes[ELF_NOTE + 12] = 'X';
+    image_put32(&elf, ELF_NOTE, 3); /* without its final 0 */
+    must_fail_pvh();
 }
 END_TEST
 
@@ -358,6 +361,15 @@ START_TEST(test_hostile_54_note_segment)
     image_put64(&elf, ELF_NOTES + PH_OFFSET, UINT64_MAX - 0x2b);
     must_fail_pvh();
     image_put64(&elf, ELF_NOTES + PH_OFFSET, ELF_SIZE - 0x2b);
+    must_fail_pvh();
+}
+END_TEST
+
+START_TEST(test_hostile_54_last_note_without_padding)
+{
+    image_put32(&elf, ELF_NOTE + 4, 3);
+    image_put32(&elf, ELF_NOTE + 8, 17);
+    image_put64(&elf, ELF_NOTES + PH_FILE_SIZE, 0x2b);
     must_fail_pvh();
 }
 END_TEST
@@ -407,6 +419,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_54_note_sum_wraps);
     tcase_add_test(tcase, test_hostile_54_note_too_short_or_foreign);
     tcase_add_test(tcase, test_hostile_54_note_segment);
+    tcase_add_test(tcase, test_hostile_54_last_note_without_padding);
     tcase_add_test(tcase, test_hostile_54_note_entry_outside);
     tcase_add_test(tcase, test_hostile_54_no_note);
     suite_add_tcase(suite, tcase);

@@ -214,6 +214,23 @@ START_TEST(test_not_beyond_a_hole)
 }
 END_TEST
 
+START_TEST(test_hostile_54_initrd_limit_of_the_kernel)
+{
+    static const uint32_t limits[] = { 0, 1, 0xfff, 0xffffe, 0xfffff, 0x100000, 0x27ffff };
+    struct image payload = image_new(64);
+    struct image bz = image_bzimage(&payload);
+
+    set_size(0x1000);
+    for (size_t i = 0; i < NV_ARRAY_SIZE(limits); i++) {
+        image_put32(&bz, BZ_INITRD_MAX, limits[i]);
+        loader_set_kernel(&loader, &bz, NESTVIRT_KERNEL_BZIMAGE_IN_GUEST);
+        loader_must_fail(&loader, -E2BIG, "initrd");
+    }
+    image_free(&bz);
+    image_free(&payload);
+}
+END_TEST
+
 START_TEST(test_hostile_54_initrd_too_large)
 {
     set_size(MEMORY - 0x202000 + 1);
@@ -279,6 +296,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_clear_of_init_size_when_unpacked_on_the_host);
     tcase_add_test(tcase, test_elf_limit_is_896_mib);
     tcase_add_test(tcase, test_not_beyond_a_hole);
+    tcase_add_test(tcase, test_hostile_54_initrd_limit_of_the_kernel);
     tcase_add_test(tcase, test_hostile_54_initrd_too_large);
     tcase_add_test(tcase, test_hostile_54_initrd_of_absurd_size);
     tcase_add_test(tcase, test_hostile_54_initrd_is_no_file);
