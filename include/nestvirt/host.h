@@ -27,7 +27,8 @@ int nestvirt_host_open(const char *path, struct nestvirt_host **ret_host,
                        struct nestvirt_error **ret_error);
 
 /*
- * The same on an open descriptor of /dev/kvm, which is duplicated. -EBADF if it is none.
+ * The same on an open descriptor of /dev/kvm, which is duplicated. -EBADF if it is not open,
+ * -ENOTSUP if it is something else.
  */
 int nestvirt_host_open_fd(int fd, struct nestvirt_host **ret_host,
                           struct nestvirt_error **ret_error);

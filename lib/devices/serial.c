@@ -454,6 +454,7 @@ static void serial_unbuild(struct nestvirt_device *device)
     nv_stream_close(&s->input);
     free(s->out);
     s->out = NULL;
+    s->loop = NULL;
     pthread_mutex_destroy(&s->lock);
     s->is_wired = s->has_pin = false;
     s->out_start = s->out_length = 0;

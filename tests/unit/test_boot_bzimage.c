@@ -299,6 +299,16 @@ START_TEST(test_hostile_54_bzimage_without_64_bit_entry)
 }
 END_TEST
 
+START_TEST(test_hostile_54_bzimage_too_old)
+{
+    repack((enum packing)_i, &elf);
+    image_put16(&bz, BZ_VERSION, 0x0209); /* whose header has no init_size */
+    must_fail_with(NESTVIRT_KERNEL_AUTO, -ENOEXEC, "kernel");
+    image_put16(&bz, BZ_VERSION, 0x020a);
+    must_load_as(NESTVIRT_KERNEL_AUTO);
+}
+END_TEST
+
 START_TEST(test_hostile_54_payload_is_damaged)
 {
     repack((enum packing)_i, &elf);
@@ -367,6 +377,7 @@ static void add_payloads(TCase *tcase, int packing)
         return;
     }
     tcase_add_loop_test(tcase, test_unpacked_on_the_host, packing, packing + 1);
+    tcase_add_loop_test(tcase, test_hostile_54_bzimage_too_old, packing, packing + 1);
     tcase_add_loop_test(tcase, test_hostile_54_payload_is_damaged, packing, packing + 1);
     tcase_add_loop_test(tcase, test_hostile_54_payload_is_a_bomb, packing, packing + 1);
     tcase_add_loop_test(tcase, test_hostile_54_payload_is_no_elf, packing, packing + 1);
