@@ -76,6 +76,11 @@ int nestvirt_vm_add_cpuid_mask(struct nestvirt_vm *vm, uint32_t leaf, uint32_t i
                                uint32_t cpu_register, uint32_t clear, uint32_t set,
                                struct nestvirt_error **ret_error);
 
+/*
+ * Read and write all general registers, or all segment, control and table registers. To change
+ * some, read first. Allowed states: above. Errors: -EBUSY; -EINVAL when KVM refuses the values, for
+ * a descriptor table limit above 0xffff, or for non-zero flags.
+ */
 int nestvirt_vcpu_get_regs(struct nestvirt_vcpu *vcpu, struct nestvirt_regs *regs,
                            struct nestvirt_error **ret_error);
 int nestvirt_vcpu_set_regs(struct nestvirt_vcpu *vcpu, const struct nestvirt_regs *regs,

@@ -84,8 +84,9 @@ static int enter_vcpu(struct nestvirt_vcpu *vcpu, pthread_mutex_t **ret_lock,
         bool is_free;
 
         pthread_mutex_lock(&vm->api_lock);
-        is_free = vm->state == NESTVIRT_STATE_RUNNING ? vm->group.is_manual && !nv_vcpu_is_in_run(vcpu)
-                                                      : vm->state != NESTVIRT_STATE_NEW;
+        is_free = vm->state == NESTVIRT_STATE_RUNNING
+                      ? vm->group.is_manual && !nv_vcpu_is_in_run(vcpu)
+                      : vm->state != NESTVIRT_STATE_NEW;
         if (is_free && vcpu->fd >= 0) {
             *ret_lock = &vm->api_lock;
             return 0;

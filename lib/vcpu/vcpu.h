@@ -29,7 +29,7 @@ struct nestvirt_vcpu {
     struct kvm_run *run; /* NULL: not built */
     pthread_t thread;
     atomic_bool has_thread; /* thread is valid */
-    uint32_t epoch; /* the last run this thread took part in */
+    uint32_t epoch;         /* the last run this thread took part in */
 
     pthread_mutex_t lock; /* guards the four below, and run->immediate_exit's setting */
     bool in_run;

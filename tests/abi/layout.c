@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the layout of the public interface on 64-bit Linux. Written by gen_layout.py. */
+#include <nestvirt/nestvirt.h>
+
+#define SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
+#define FIELD(type, field, offset, size)                            \
+    _Static_assert(offsetof(struct type, field) == (offset) &&      \
+                       sizeof(((struct type *)0)->field) == (size), \
+                   #type "." #field)
+#define VALUE(name, value) _Static_assert(name == (value), #name)
+
+SIZE(nestvirt_access, 48);
+FIELD(nestvirt_access, size, 0, 4);
+FIELD(nestvirt_access, flags, 4, 4);
+FIELD(nestvirt_access, space, 8, 4);
+FIELD(nestvirt_access, vcpu, 12, 4);
+FIELD(nestvirt_access, address, 16, 8);
+FIELD(nestvirt_access, offset, 24, 8);
+FIELD(nestvirt_access, length, 32, 4);
+FIELD(nestvirt_access, is_write, 36, 4);
+FIELD(nestvirt_access, data, 40, 8);
+
+SIZE(nestvirt_cpuid_entry, 32);
+FIELD(nestvirt_cpuid_entry, size, 0, 4);
+FIELD(nestvirt_cpuid_entry, flags, 4, 4);
+FIELD(nestvirt_cpuid_entry, leaf, 8, 4);
+FIELD(nestvirt_cpuid_entry, index, 12, 4);
+FIELD(nestvirt_cpuid_entry, eax, 16, 4);
+FIELD(nestvirt_cpuid_entry, ebx, 20, 4);
+FIELD(nestvirt_cpuid_entry, ecx, 24, 4);
+FIELD(nestvirt_cpuid_entry, edx, 28, 4);
+
+SIZE(nestvirt_device_property, 32);
+FIELD(nestvirt_device_property, size, 0, 4);
+FIELD(nestvirt_device_property, flags, 4, 4);
+FIELD(nestvirt_device_property, type, 8, 4);
+FIELD(nestvirt_device_property, reserved, 12, 4);
+FIELD(nestvirt_device_property, name, 16, 8);
+FIELD(nestvirt_device_property, help, 24, 8);
+
+SIZE(nestvirt_event, 56);
+FIELD(nestvirt_event, size, 0, 4);
+FIELD(nestvirt_event, flags, 4, 4);
+FIELD(nestvirt_event, kind, 8, 4);
+FIELD(nestvirt_event, vcpu, 12, 4);
+FIELD(nestvirt_event, time_ns, 16, 8);
+FIELD(nestvirt_event, values, 24, 32);
+
+SIZE(nestvirt_exit, 80);
+FIELD(nestvirt_exit, size, 0, 4);
+FIELD(nestvirt_exit, flags, 4, 4);
+FIELD(nestvirt_exit, reason, 8, 4);
+FIELD(nestvirt_exit, vcpu, 12, 4);
+FIELD(nestvirt_exit, address, 16, 8);
+FIELD(nestvirt_exit, length, 24, 4);
+FIELD(nestvirt_exit, is_write, 28, 4);
+FIELD(nestvirt_exit, data, 32, 8);
+FIELD(nestvirt_exit, code, 40, 8);
+FIELD(nestvirt_exit, rip, 48, 8);
+FIELD(nestvirt_exit, instruction_length, 56, 4);
+FIELD(nestvirt_exit, reserved, 60, 4);
+FIELD(nestvirt_exit, instruction, 64, 16);
+
+SIZE(nestvirt_flat_config, 40);
+FIELD(nestvirt_flat_config, size, 0, 4);
+FIELD(nestvirt_flat_config, flags, 4, 4);
+FIELD(nestvirt_flat_config, address, 8, 8);
+FIELD(nestvirt_flat_config, entry, 16, 8);
+FIELD(nestvirt_flat_config, stack, 24, 8);
+FIELD(nestvirt_flat_config, mode, 32, 4);
+FIELD(nestvirt_flat_config, reserved, 36, 4);
+
+SIZE(nestvirt_host_info, 32);
+FIELD(nestvirt_host_info, size, 0, 4);
+FIELD(nestvirt_host_info, flags, 4, 4);
+FIELD(nestvirt_host_info, api_version, 8, 4);
+FIELD(nestvirt_host_info, recommended_vcpus, 12, 4);
+FIELD(nestvirt_host_info, max_vcpus, 16, 4);
+FIELD(nestvirt_host_info, max_memory_slots, 20, 4);
+FIELD(nestvirt_host_info, vcpu_mmap_size, 24, 4);
+FIELD(nestvirt_host_info, features, 28, 4);
+
+SIZE(nestvirt_ioeventfd_config, 40);
+FIELD(nestvirt_ioeventfd_config, size, 0, 4);
+FIELD(nestvirt_ioeventfd_config, flags, 4, 4);
+FIELD(nestvirt_ioeventfd_config, space, 8, 4);
+FIELD(nestvirt_ioeventfd_config, length, 12, 4);
+FIELD(nestvirt_ioeventfd_config, address, 16, 8);
+FIELD(nestvirt_ioeventfd_config, value, 24, 8);
+FIELD(nestvirt_ioeventfd_config, fd, 32, 4);
+FIELD(nestvirt_ioeventfd_config, reserved, 36, 4);
+
+SIZE(nestvirt_memory_config, 32);
+FIELD(nestvirt_memory_config, size, 0, 4);
+FIELD(nestvirt_memory_config, flags, 4, 4);
+FIELD(nestvirt_memory_config, address, 8, 8);
+FIELD(nestvirt_memory_config, length, 16, 8);
+FIELD(nestvirt_memory_config, backing, 24, 4);
+FIELD(nestvirt_memory_config, reserved, 28, 4);
+
+SIZE(nestvirt_regs, 152);
+FIELD(nestvirt_regs, size, 0, 4);
+FIELD(nestvirt_regs, flags, 4, 4);
+FIELD(nestvirt_regs, rax, 8, 8);
+FIELD(nestvirt_regs, rbx, 16, 8);
+FIELD(nestvirt_regs, rcx, 24, 8);
+FIELD(nestvirt_regs, rdx, 32, 8);
+FIELD(nestvirt_regs, rsi, 40, 8);
+FIELD(nestvirt_regs, rdi, 48, 8);
+FIELD(nestvirt_regs, rsp, 56, 8);
+FIELD(nestvirt_regs, rbp, 64, 8);
+FIELD(nestvirt_regs, r8, 72, 8);
+FIELD(nestvirt_regs, r9, 80, 8);
+FIELD(nestvirt_regs, r10, 88, 8);
+FIELD(nestvirt_regs, r11, 96, 8);
+FIELD(nestvirt_regs, r12, 104, 8);
+FIELD(nestvirt_regs, r13, 112, 8);
+FIELD(nestvirt_regs, r14, 120, 8);
+FIELD(nestvirt_regs, r15, 128, 8);
+FIELD(nestvirt_regs, rip, 136, 8);
+FIELD(nestvirt_regs, rflags, 144, 8);
+
+SIZE(nestvirt_segment, 24);
+FIELD(nestvirt_segment, base, 0, 8);
+FIELD(nestvirt_segment, limit, 8, 4);
+FIELD(nestvirt_segment, selector, 12, 2);
+FIELD(nestvirt_segment, type, 14, 1);
+FIELD(nestvirt_segment, present, 15, 1);
+FIELD(nestvirt_segment, dpl, 16, 1);
+FIELD(nestvirt_segment, db, 17, 1);
+FIELD(nestvirt_segment, s, 18, 1);
+FIELD(nestvirt_segment, l, 19, 1);
+FIELD(nestvirt_segment, g, 20, 1);
+FIELD(nestvirt_segment, avl, 21, 1);
+FIELD(nestvirt_segment, unusable, 22, 1);
+FIELD(nestvirt_segment, reserved, 23, 1);
+
+SIZE(nestvirt_sregs, 280);
+FIELD(nestvirt_sregs, size, 0, 4);
+FIELD(nestvirt_sregs, flags, 4, 4);
+FIELD(nestvirt_sregs, cs, 8, 24);
+FIELD(nestvirt_sregs, ds, 32, 24);
+FIELD(nestvirt_sregs, es, 56, 24);
+FIELD(nestvirt_sregs, fs, 80, 24);
+FIELD(nestvirt_sregs, gs, 104, 24);
+FIELD(nestvirt_sregs, ss, 128, 24);
+FIELD(nestvirt_sregs, tr, 152, 24);
+FIELD(nestvirt_sregs, ldt, 176, 24);
+FIELD(nestvirt_sregs, gdt_base, 200, 8);
+FIELD(nestvirt_sregs, idt_base, 208, 8);
+FIELD(nestvirt_sregs, gdt_limit, 216, 4);
+FIELD(nestvirt_sregs, idt_limit, 220, 4);
+FIELD(nestvirt_sregs, cr0, 224, 8);
+FIELD(nestvirt_sregs, cr2, 232, 8);
+FIELD(nestvirt_sregs, cr3, 240, 8);
+FIELD(nestvirt_sregs, cr4, 248, 8);
+FIELD(nestvirt_sregs, cr8, 256, 8);
+FIELD(nestvirt_sregs, efer, 264, 8);
+FIELD(nestvirt_sregs, apic_base, 272, 8);
+
+SIZE(nestvirt_vm_config, 40);
+FIELD(nestvirt_vm_config, size, 0, 4);
+FIELD(nestvirt_vm_config, flags, 4, 4);
+FIELD(nestvirt_vm_config, memory_size, 8, 8);
+FIELD(nestvirt_vm_config, memory_backing, 16, 4);
+FIELD(nestvirt_vm_config, vcpus, 20, 4);
+FIELD(nestvirt_vm_config, interrupt_chip, 24, 4);
+FIELD(nestvirt_vm_config, reserved, 28, 4);
+FIELD(nestvirt_vm_config, name, 32, 8);
+
+SIZE(nestvirt_vm_result, 56);
+FIELD(nestvirt_vm_result, size, 0, 4);
+FIELD(nestvirt_vm_result, flags, 4, 4);
+FIELD(nestvirt_vm_result, reason, 8, 4);
+FIELD(nestvirt_vm_result, exit_code, 12, 4);
+FIELD(nestvirt_vm_result, vcpu, 16, 4);
+FIELD(nestvirt_vm_result, suberror, 20, 4);
+FIELD(nestvirt_vm_result, rip, 24, 8);
+FIELD(nestvirt_vm_result, instruction_length, 32, 4);
+FIELD(nestvirt_vm_result, reserved, 36, 4);
+FIELD(nestvirt_vm_result, instruction, 40, 16);
+
+VALUE(NESTVIRT_ACTION_DEFAULT, 0);
+VALUE(NESTVIRT_ACTION_RESUME, 1);
+VALUE(NESTVIRT_ACTION_STOP, 2);
+VALUE(NESTVIRT_BACKING_ANONYMOUS, 0);
+VALUE(NESTVIRT_BACKING_MEMFD, 1);
+VALUE(NESTVIRT_CHIP_KERNEL, 2);
+VALUE(NESTVIRT_CHIP_NONE, 1);
+VALUE(NESTVIRT_CHIP_SPLIT, 0);
+VALUE(NESTVIRT_CMDLINE_MAX, 2047);
+VALUE(NESTVIRT_DISCOVERY_ACPI, 2);
+VALUE(NESTVIRT_DISCOVERY_MPTABLE, 1);
+VALUE(NESTVIRT_EVENT_LOST, 4);
+VALUE(NESTVIRT_EVENT_STATE, 1);
+VALUE(NESTVIRT_EVENT_STOPPED, 2);
+VALUE(NESTVIRT_EVENT_UNHANDLED_EXIT, 3);
+VALUE(NESTVIRT_EXIT_CANCELED, 7);
+VALUE(NESTVIRT_EXIT_DEBUG, 5);
+VALUE(NESTVIRT_EXIT_ENTRY_FAILED, 9);
+VALUE(NESTVIRT_EXIT_HALT, 3);
+VALUE(NESTVIRT_EXIT_INTERNAL_ERROR, 6);
+VALUE(NESTVIRT_EXIT_MMIO, 2);
+VALUE(NESTVIRT_EXIT_PORT, 1);
+VALUE(NESTVIRT_EXIT_SHUTDOWN, 4);
+VALUE(NESTVIRT_EXIT_STOPPED, 8);
+VALUE(NESTVIRT_EXIT_UNKNOWN, 10);
+VALUE(NESTVIRT_E_BUG, -4000);
+VALUE(NESTVIRT_E_INVALID_VM, -4003);
+VALUE(NESTVIRT_E_NO_INTERRUPT_PIN, -4001);
+VALUE(NESTVIRT_E_VCPU_STUCK, -4002);
+VALUE(NESTVIRT_HOST_INTERPRETED, 512);
+VALUE(NESTVIRT_HOST_IOEVENTFD, 4);
+VALUE(NESTVIRT_HOST_IRQFD, 2);
+VALUE(NESTVIRT_HOST_KVMCLOCK, 32);
+VALUE(NESTVIRT_HOST_NESTED_SVM, 128);
+VALUE(NESTVIRT_HOST_NESTED_VMX, 64);
+VALUE(NESTVIRT_HOST_READONLY_MEMORY, 256);
+VALUE(NESTVIRT_HOST_SPLIT_IRQCHIP, 1);
+VALUE(NESTVIRT_HOST_TSC_DEADLINE, 16);
+VALUE(NESTVIRT_HOST_X2APIC, 8);
+VALUE(NESTVIRT_IOEVENTFD_DATAMATCH, 1);
+VALUE(NESTVIRT_IRQ_ANY, 2147483647);
+VALUE(NESTVIRT_IRQ_LEVEL, 1);
+VALUE(NESTVIRT_KERNEL_AUTO, 0);
+VALUE(NESTVIRT_KERNEL_BZIMAGE, 1);
+VALUE(NESTVIRT_KERNEL_BZIMAGE_IN_GUEST, 4);
+VALUE(NESTVIRT_KERNEL_ELF, 2);
+VALUE(NESTVIRT_KERNEL_PVH, 3);
+VALUE(NESTVIRT_LOG_DEBUG, 4);
+VALUE(NESTVIRT_LOG_ERROR, 1);
+VALUE(NESTVIRT_LOG_INFO, 3);
+VALUE(NESTVIRT_LOG_WARNING, 2);
+VALUE(NESTVIRT_MEMORY_DEFAULT_LAYOUT, 1);
+VALUE(NESTVIRT_MODE_LONG, 2);
+VALUE(NESTVIRT_MODE_PROTECTED, 1);
+VALUE(NESTVIRT_MODE_REAL, 0);
+VALUE(NESTVIRT_PROPERTY_BOOL, 2);
+VALUE(NESTVIRT_PROPERTY_FD, 3);
+VALUE(NESTVIRT_PROPERTY_LIVE, 1);
+VALUE(NESTVIRT_PROPERTY_READ_ONLY, 2);
+VALUE(NESTVIRT_PROPERTY_STRING, 4);
+VALUE(NESTVIRT_PROPERTY_U64, 1);
+VALUE(NESTVIRT_RESULT_GUEST_EXIT, 4);
+VALUE(NESTVIRT_RESULT_GUEST_HALT, 7);
+VALUE(NESTVIRT_RESULT_GUEST_RESET, 1);
+VALUE(NESTVIRT_RESULT_GUEST_SHUTDOWN, 2);
+VALUE(NESTVIRT_RESULT_INTERNAL_ERROR, 6);
+VALUE(NESTVIRT_RESULT_NONE, 0);
+VALUE(NESTVIRT_RESULT_STOPPED, 5);
+VALUE(NESTVIRT_RESULT_TRIPLE_FAULT, 3);
+VALUE(NESTVIRT_SPACE_MMIO, 2);
+VALUE(NESTVIRT_SPACE_PORT, 1);
+VALUE(NESTVIRT_STATE_BUILT, 2);
+VALUE(NESTVIRT_STATE_FAILED, 6);
+VALUE(NESTVIRT_STATE_NEW, 1);
+VALUE(NESTVIRT_STATE_PAUSED, 4);
+VALUE(NESTVIRT_STATE_RUNNING, 3);
+VALUE(NESTVIRT_STATE_STOPPED, 5);
+VALUE(NESTVIRT_VERSION_MAJOR, 0);
+VALUE(NESTVIRT_VERSION_MICRO, 0);
+VALUE(NESTVIRT_VERSION_MINOR, 1);
+VALUE(NESTVIRT_VM_FIXUPS, 2);
+VALUE(NESTVIRT_VM_MANUAL_VCPUS, 1);
+VALUE(NESTVIRT_VM_NAME_MAX, 63);
+VALUE(NESTVIRT_VM_PIT, 4);
