@@ -43,6 +43,7 @@ static void *loop_main(void *argument)
 {
     struct nestvirt_loop *loop = argument;
 
+    nv_thread_set_name("nv-loop");
     for (;;) {
         struct epoll_event events[NV_LOOP_BATCH];
         int count = epoll_wait(loop->epoll_fd, events, NV_LOOP_BATCH, -1);
@@ -88,7 +89,7 @@ static int loop_open(struct nestvirt_loop *loop, struct nestvirt_error **ret_err
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->quit_fd, &quit) < 0)
         return nv_fail_sys(ret_error, errno, "event loop", "epoll_ctl",
                            "raise fs.epoll.max_user_watches");
-    r = nv_thread_create(&loop->thread, "nv-loop", loop_main, loop);
+    r = nv_thread_create(&loop->thread, NULL, loop_main, loop);
     if (r < 0)
         return nv_fail_sys(ret_error, -r, "event loop", "pthread_create",
                            "raise the limit on processes and threads");

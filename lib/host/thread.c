@@ -3,34 +3,36 @@
 #include "host/thread.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <sys/prctl.h>
 #include <time.h>
 
-/* Enough for callbacks written in interpreted languages; only touched pages cost memory. */
-enum { STACK_SIZE = 1024 * 1024 };
+#include "host/stacks.h"
 
-int nv_thread_create(pthread_t *ret_thread, const char *name, void *(*main)(void *), void *argument)
+int nv_thread_create(pthread_t *ret_thread, void *stack, void *(*main)(void *), void *argument)
 {
     pthread_attr_t attributes;
     sigset_t all;
     sigset_t old;
-    char cut[16];
     int r;
 
     r = pthread_attr_init(&attributes);
     if (r != 0)
         return -r;
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    if (stack)
+        pthread_attr_setstack(&attributes, stack, NV_STACK_SIZE);
+    else
+        pthread_attr_setstacksize(&attributes, NV_STACK_SIZE);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     r = pthread_create(ret_thread, &attributes, main, argument);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attributes);
-    if (r != 0)
-        return -r;
-    snprintf(cut, sizeof(cut), "%s", name);
-    pthread_setname_np(*ret_thread, cut);
-    return 0;
+    return -r;
+}
+
+void nv_thread_set_name(const char *name)
+{
+    prctl(PR_SET_NAME, name);
 }
 
 void nv_signals_shield(struct nv_signal_shield *shield)

@@ -7,9 +7,14 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* Starts a thread with all signals blocked and a name (cut to 15 bytes). -errno on failure. */
-int nv_thread_create(pthread_t *ret_thread, const char *name, void *(*main)(void *),
-                     void *argument);
+/*
+ * Starts a thread with all signals blocked, on a stack of nv_stacks_take() or, with NULL, on the C
+ * library's. -errno on failure.
+ */
+int nv_thread_create(pthread_t *ret_thread, void *stack, void *(*main)(void *), void *argument);
+
+/* Names the calling thread; cut to 15 bytes. Cheaper than from outside, which opens a file. */
+void nv_thread_set_name(const char *name);
 
 /*
  * The real-time signal that gets a vCPU out of guest mode. It is blocked wherever the library

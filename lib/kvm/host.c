@@ -166,6 +166,7 @@ int nv_host_open(const struct nv_kvm_ops *ops, const char *path, int fd,
     host->ops = ops;
     host->fd = -1;
     atomic_init(&host->references, 1);
+    nv_stacks_init(&host->stacks);
     r = make_fork_mark(host, ret_error);
     if (r == 0) {
         r = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : open_device(ops, path, ret_error);
@@ -201,5 +202,6 @@ void nv_host_unref(struct nestvirt_host *host)
         close(host->fd);
     if (host->fork_mark)
         munmap((void *)host->fork_mark, NV_PAGE_SIZE);
+    nv_stacks_destroy(&host->stacks);
     free(host);
 }

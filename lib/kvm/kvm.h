@@ -11,6 +11,7 @@
 #include <nestvirt/host.h>
 
 #include "core/error.h"
+#include "host/stacks.h"
 
 /* How the library reaches KVM; tests put others in its place. All return -errno on failure. */
 struct nv_kvm_ops {
@@ -32,7 +33,7 @@ union nv_cpuid {
     uint8_t room[sizeof(struct kvm_cpuid2) + NV_KVM_CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
 };
 
-/* /dev/kvm opened once: immutable after opening, but for the reference count. */
+/* /dev/kvm opened once: immutable after opening, but for the reference count and the stacks. */
 struct nestvirt_host {
     uint32_t tag;
     atomic_uint references;
@@ -40,6 +41,7 @@ struct nestvirt_host {
     int fd;
     volatile uint32_t *fork_mark; /* a page that a child finds wiped */
     struct nestvirt_host_info info;
+    struct nv_stacks stacks; /* of its VMs' vCPU threads; has its own lock */
     bool can_set_tss;
     bool can_set_identity_map;
     bool has_kvmclock_ctrl;

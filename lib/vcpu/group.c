@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the group a VM's vCPUs form: making them, their threads, parking, ending a run. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -77,6 +76,7 @@ static void *vcpu_main(void *argument)
     struct nestvirt_vcpu *vcpu = argument;
     struct nv_group *group = vcpu->group;
 
+    nv_thread_set_name(nv_text("nv%u:%s", vcpu->index, group->name).s);
     pthread_mutex_lock(&group->lock);
     for (;;) {
         while (!group->quit && vcpu->epoch == group->epoch)
@@ -140,17 +140,21 @@ static int set_thread_mask(struct nestvirt_vcpu *vcpu, struct nestvirt_error **r
 
 static int start_thread(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error)
 {
-    char name[NV_TEXT_SIZE];
-    int r;
+    struct nv_group *group = vcpu->group;
+    int r = -ENOMEM;
 
     if (vcpu->has_thread)
         return 0;
-    snprintf(name, sizeof(name), "nv%u:%s", vcpu->index, vcpu->group->name);
-    vcpu->epoch = vcpu->group->epoch;
-    r = nv_thread_create(&vcpu->thread, name, vcpu_main, vcpu);
-    if (r < 0)
+    vcpu->epoch = group->epoch;
+    vcpu->stack = nv_stacks_take(&group->host->stacks);
+    if (vcpu->stack)
+        r = nv_thread_create(&vcpu->thread, vcpu->stack, vcpu_main, vcpu);
+    if (r < 0) {
+        nv_stacks_give(&group->host->stacks, vcpu->stack);
+        vcpu->stack = NULL;
         return nv_fail_sys(ret_error, -r, nv_vcpu_name(vcpu).s, "pthread_create",
                            "raise the limit on processes and threads (ulimit -u, pids.max)");
+    }
     vcpu->has_thread = true;
     return 0;
 }
@@ -199,19 +203,25 @@ void nv_group_join(struct nv_group *group)
     pthread_cond_broadcast(&group->changed);
     pthread_mutex_unlock(&group->lock);
     for (uint32_t i = 0; i < group->count; i++) {
-        if (group->vcpus[i].has_thread)
-            pthread_join(group->vcpus[i].thread, NULL);
-        group->vcpus[i].has_thread = false;
+        struct nestvirt_vcpu *vcpu = &group->vcpus[i];
+
+        if (vcpu->has_thread)
+            pthread_join(vcpu->thread, NULL);
+        vcpu->has_thread = false;
+        nv_stacks_give(&group->host->stacks, vcpu->stack);
+        vcpu->stack = NULL;
     }
     group->quit = false;
 }
 
 void nv_group_release(struct nv_group *group)
 {
-    NV_GUARD(&group->lock);
+    pthread_mutex_lock(&group->lock);
     atomic_store(&group->leave, false);
     group->epoch++;
     group->active = group->is_manual ? 0 : group->count;
+    pthread_mutex_unlock(&group->lock);
+    /* Not under the lock: the woken threads would only wait for it. */
     pthread_cond_broadcast(&group->changed);
 }
 

@@ -27,6 +27,8 @@ int nv_vcpu_kick(struct nestvirt_vcpu *vcpu)
     __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     if (!vcpu->in_run || vcpu->signal_sent)
         return 0;
+    if (pthread_equal(vcpu->runner, pthread_self()))
+        return 0; /* not in guest mode: it is here */
     for (int i = 0; i < SIGNAL_TRIES; i++) {
         int r = pthread_kill(vcpu->runner, nv_kick_signal());
 

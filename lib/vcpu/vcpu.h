@@ -28,6 +28,7 @@ struct nestvirt_vcpu {
     int fd;              /* -1: not built */
     struct kvm_run *run; /* NULL: not built */
     pthread_t thread;
+    void *stack;            /* its, from the host's */
     atomic_bool has_thread; /* thread is valid */
     uint32_t epoch;         /* the last run this thread took part in */
 
@@ -54,7 +55,7 @@ struct nv_group_owner {
 };
 
 struct nv_group {
-    const struct nestvirt_host *host;
+    struct nestvirt_host *host;
     const char *name; /* the VM's */
     int vm_fd;        /* -1: not built */
     bool is_manual;
