@@ -44,8 +44,10 @@ void nv_stream_init(struct nv_stream *stream, int fd, bool for_write)
     int own;
 
     *stream = (struct nv_stream){ .fd = fd, .kind = NV_STREAM_POLLED };
-    if (access_mode == (for_write ? O_RDONLY : O_WRONLY) || fstat(fd, &info) < 0)
-        return; /* every use will say EBADF */
+    if (access_mode == (for_write ? O_RDONLY : O_WRONLY) || fstat(fd, &info) < 0) {
+        stream->kind = NV_STREAM_FILE; /* every use says EBADF at once */
+        return;
+    }
     if (S_ISSOCK(info.st_mode)) {
         stream->kind = NV_STREAM_SOCKET;
     } else if (S_ISREG(info.st_mode)) {

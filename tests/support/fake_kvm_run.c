@@ -108,7 +108,7 @@ int fake_run(struct fake_vcpu *vcpu)
     struct kvm_run *run;
     sigset_t run_mask;
     struct fake_exit *exit;
-    bool is_signalled = false;
+    bool is_signalled;
 
     pthread_mutex_lock(&fake_lock);
     fake.runs++;
@@ -116,10 +116,12 @@ int fake_run(struct fake_vcpu *vcpu)
     run_mask = vcpu->run_mask;
     vcpu->is_idle = false;
     complete(vcpu);
+    /* As in KVM, immediate_exit is looked at on entry alone: later only a signal helps. */
+    is_signalled = __atomic_load_n(&run->immediate_exit, __ATOMIC_SEQ_CST);
     for (;;) {
         int r = -EINTR;
 
-        if (__atomic_load_n(&run->immediate_exit, __ATOMIC_SEQ_CST) || is_signalled) {
+        if (is_signalled) {
             pthread_mutex_unlock(&fake_lock);
             return r;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the making of boot images for tests: ELF, bzImage, packed payloads, and a loader for them.
  */
-#include "support/image.h"
+#include "image.h"
 
 #include <check.h>
 #include <elf.h>

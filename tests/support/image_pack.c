@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/util.h"
-#include "support/image.h"
+#include "image.h"
 
 #if NV_HAVE_ZLIB
 #include <zlib.h>

@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "image.h"
 #include "memory/layout.h"
-#include "support/image.h"
-
-Suite *nv_test_suite(void);
+#include "support.h"
 
 static const uint64_t MEMORY = NV_MIB(4);
 
@@ -92,12 +91,14 @@ END_TEST
 
 START_TEST(test_unpacked_in_the_guest)
 {
+    image_put64(&bz, 0x250, 0x1234); /* setup_data, of which there is none */
     must_load_as(NESTVIRT_KERNEL_BZIMAGE_IN_GUEST);
     ck_assert_int_eq(loader.log_lines, 0);
     ck_assert_uint_eq(loader.start.rip, BZ_ADDRESS + 0x200);
     ck_assert_uint_eq(loader.start.rsi, NV_LAYOUT_ZERO_PAGE);
     ck_assert_mem_eq(loader_at(&loader, BZ_ADDRESS, bz.size - BZ_BODY), bz.bytes + BZ_BODY,
                      bz.size - BZ_BODY);
+    ck_assert_uint_eq(nv_get_le64(loader_at(&loader, NV_LAYOUT_ZERO_PAGE + 0x250, 8)), 0);
 }
 END_TEST
 
@@ -388,7 +389,7 @@ static void add_payloads(TCase *tcase, int packing)
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("boot_bzimage");
-    TCase *tcase = tcase_create("boot_bzimage");
+    TCase *tcase = support_case(suite, "boot_bzimage", 30);
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_unpacked_in_the_guest);
@@ -409,6 +410,5 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_54_bzimage_without_64_bit_entry);
     for (int packing = 0; packing < PACKINGS; packing++)
         add_payloads(tcase, packing);
-    suite_add_tcase(suite, tcase);
     return suite;
 }

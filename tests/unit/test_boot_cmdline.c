@@ -5,10 +5,9 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "image.h"
 #include "memory/layout.h"
-#include "support/image.h"
-
-Suite *nv_test_suite(void);
+#include "support.h"
 
 static struct loader loader;
 static struct image elf;
@@ -124,6 +123,9 @@ START_TEST(test_hostile_54_cmdline_size_of_the_kernel)
     image_put32(&bz, BZ_CMDLINE_SIZE, UINT32_MAX);
     set_length(NESTVIRT_CMDLINE_MAX);
     must_arrive(&bz, NESTVIRT_KERNEL_BZIMAGE_IN_GUEST);
+    set_length(NESTVIRT_CMDLINE_MAX + 1);
+    loader_set_kernel(&loader, &bz, NESTVIRT_KERNEL_BZIMAGE_IN_GUEST);
+    ck_assert_int_eq(loader_run(&loader), -E2BIG);
 }
 END_TEST
 
@@ -147,7 +149,7 @@ END_TEST
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("boot_cmdline");
-    TCase *tcase = tcase_create("boot_cmdline");
+    TCase *tcase = support_case(suite, "boot_cmdline", 30);
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_linux);
@@ -160,6 +162,5 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_54_cmdline_size_of_the_kernel);
     tcase_add_test(tcase, test_without_a_kernel);
     tcase_add_test(tcase, test_memory_that_ends_before_it);
-    suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -11,10 +11,9 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "image.h"
 #include "memory/layout.h"
-#include "support/image.h"
-
-Suite *nv_test_suite(void);
+#include "support.h"
 
 static const uint64_t MEMORY = NV_MIB(4);
 
@@ -279,6 +278,16 @@ START_TEST(test_no_memory_at_0)
 }
 END_TEST
 
+START_TEST(test_memory_that_begins_within_the_tables)
+{
+    loader_destroy(&loader);
+    loader_init(&loader, 0);
+    loader_add_memory(&loader, NV_LAYOUT_PAGE_TABLES, MEMORY);
+    loader_set_kernel(&loader, &elf, NESTVIRT_KERNEL_AUTO);
+    loader_must_fail(&loader, -E2BIG, "guest memory");
+}
+END_TEST
+
 START_TEST(test_no_memory_at_all)
 {
     loader_destroy(&loader);
@@ -378,7 +387,7 @@ END_TEST
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("boot_elf");
-    TCase *tcase = tcase_create("boot_elf");
+    TCase *tcase = support_case(suite, "boot_elf", 30);
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_segments_are_placed);
@@ -397,6 +406,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_exact_ends);
     tcase_add_test(tcase, test_empty_segments_are_passed_over);
     tcase_add_test(tcase, test_no_memory_at_0);
+    tcase_add_test(tcase, test_memory_that_begins_within_the_tables);
     tcase_add_test(tcase, test_no_memory_at_all);
     tcase_add_test(tcase, test_most_pieces_of_memory);
     tcase_add_test(tcase, test_segment_across_regions);
@@ -406,6 +416,5 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_54_kernel_is_a_device_or_socket);
     tcase_add_test(tcase, test_kernel_is_write_only_or_closed);
     tcase_add_test(tcase, test_check_file_gives_the_size);
-    suite_add_tcase(suite, tcase);
     return suite;
 }

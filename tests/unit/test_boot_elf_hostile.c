@@ -5,10 +5,9 @@
 #include <errno.h>
 
 #include "core/util.h"
+#include "image.h"
 #include "memory/layout.h"
-#include "support/image.h"
-
-Suite *nv_test_suite(void);
+#include "support.h"
 
 static const uint64_t MEMORY = NV_MIB(4);
 
@@ -394,7 +393,7 @@ END_TEST
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("boot_elf_hostile");
-    TCase *tcase = tcase_create("boot_elf_hostile");
+    TCase *tcase = support_case(suite, "boot_elf_hostile", 30);
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_hostile_54_elf_phoff);
@@ -422,6 +421,5 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_54_last_note_without_padding);
     tcase_add_test(tcase, test_hostile_54_note_entry_outside);
     tcase_add_test(tcase, test_hostile_54_no_note);
-    suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -10,10 +10,9 @@
 
 #include "core/error.h"
 #include "core/util.h"
+#include "image.h"
 #include "memory/layout.h"
-#include "support/image.h"
-
-Suite *nv_test_suite(void);
+#include "support.h"
 
 enum { SIZE = 0x1234 };
 static const uint64_t MEMORY = NV_MIB(2);
@@ -240,7 +239,7 @@ END_TEST
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("boot_flat");
-    TCase *tcase = tcase_create("boot_flat");
+    TCase *tcase = support_case(suite, "boot_flat", 30);
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_real_mode_writes_nothing_else);
@@ -257,6 +256,5 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_flat_has_no_use_for_linux_things);
     tcase_add_test(tcase, test_hostile_54_flat_is_no_file);
     tcase_add_test(tcase, test_hostile_54_file_shrinks);
-    suite_add_tcase(suite, tcase);
     return suite;
 }

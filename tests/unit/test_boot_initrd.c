@@ -7,10 +7,9 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "image.h"
 #include "memory/layout.h"
-#include "support/image.h"
-
-Suite *nv_test_suite(void);
+#include "support.h"
 
 static const uint64_t MEMORY = NV_MIB(4);
 
@@ -282,7 +281,7 @@ END_TEST
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("boot_initrd");
-    TCase *tcase = tcase_create("boot_initrd");
+    TCase *tcase = support_case(suite, "boot_initrd", 30);
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_none);
@@ -301,6 +300,5 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_54_initrd_of_absurd_size);
     tcase_add_test(tcase, test_hostile_54_initrd_is_no_file);
     tcase_add_test(tcase, test_without_a_kernel);
-    suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -9,9 +9,8 @@
 #include "boot/unpack.h"
 #include "core/error.h"
 #include "core/util.h"
-#include "support/image.h"
-
-Suite *nv_test_suite(void);
+#include "image.h"
+#include "support.h"
 
 enum { LIMIT = 32 << 20 };
 
@@ -165,6 +164,22 @@ START_TEST(test_hostile_54_lz4_blocks)
 }
 END_TEST
 
+START_TEST(test_lz4_frames_follow_each_other)
+{
+    struct image content = make_content(1000);
+    struct image packed = image_pack(PACKED_LZ4, &content);
+    size_t frame = packed.size - 4; /* without the size */
+
+    image_resize(&packed, 2 * frame + 4);
+    memcpy(packed.bytes + frame, packed.bytes, frame);
+    image_resize(&content, 2000);
+    memcpy(content.bytes + 1000, content.bytes, 1000);
+    must_be(&packed, LIMIT, &content);
+    image_free(&packed);
+    image_free(&content);
+}
+END_TEST
+
 START_TEST(test_unknown_formats)
 {
     static const char *const starts[] = { "BZh91AY", "\x5d\0\0\0\x80", "\x89LZO\0\r\n", "MZ", "" };
@@ -211,9 +226,8 @@ END_TEST
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("boot_unpack");
-    TCase *tcase = tcase_create("boot_unpack");
+    TCase *tcase = support_case(suite, "boot_unpack", 60);
 
-    tcase_set_timeout(tcase, 60); /* xz under a sanitizer */
     for (int i = 0; i < PACKINGS; i++) {
         if (!image_has_packing((enum packing)i)) {
             printf("skip: no %s codec in this build\n", packing_names[i]);
@@ -225,11 +239,12 @@ Suite *nv_test_suite(void)
         tcase_add_loop_test(tcase, test_hostile_54_packed_data_is_cut_off, i, i + 1);
         tcase_add_loop_test(tcase, test_hostile_54_packed_data_is_flipped, i, i + 1);
     }
-    if (image_has_packing(PACKED_LZ4))
+    if (image_has_packing(PACKED_LZ4)) {
+        tcase_add_test(tcase, test_lz4_frames_follow_each_other);
         tcase_add_test(tcase, test_hostile_54_lz4_blocks);
+    }
     tcase_add_test(tcase, test_unknown_formats);
     tcase_add_test(tcase, test_shorter_than_any_mark);
     tcase_add_test(tcase, test_codec_that_is_not_there);
-    suite_add_tcase(suite, tcase);
     return suite;
 }
