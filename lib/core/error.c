@@ -132,14 +132,23 @@ void nv_error_append(struct nestvirt_error **list, struct nestvirt_error *error)
     last->next = error;
 }
 
-void nv_error_prefix(struct nestvirt_error **error, const char *prefix)
+/* True if an error's object is, or begins with, the one of this name. */
+static bool is_of(const struct nestvirt_error *error, const char *name)
 {
-    struct nestvirt_error *old = error ? *error : NULL;
+    size_t length = strlen(name);
+
+    return strncmp(error->object, name, length) == 0 &&
+           (error->object[length] == '\0' || error->object[length] == ':');
+}
+
+static void prefix_one(struct nestvirt_error **error, const char *prefix)
+{
+    struct nestvirt_error *old = *error;
     struct nestvirt_error *fresh;
     char object[NV_TEXT_SIZE * 2];
     char message[1280];
 
-    if (!old || old->is_static)
+    if (is_of(old, prefix))
         return;
     snprintf(object, sizeof(object), "%s%s%s", prefix, old->object[0] ? ": " : "", old->object);
     snprintf(message, sizeof(message), "%s: %s", prefix, old->message);
@@ -149,6 +158,12 @@ void nv_error_prefix(struct nestvirt_error **error, const char *prefix)
     fresh->next = old->next;
     free(old);
     *error = fresh;
+}
+
+void nv_error_prefix(struct nestvirt_error **error, const char *prefix)
+{
+    for (; error && *error && !(*error)->is_static; error = &(*error)->next)
+        prefix_one(error, prefix);
 }
 
 int nv_error_give(struct nestvirt_error *list, struct nestvirt_error **ret_error)

@@ -54,7 +54,10 @@ void nv_error_free(struct nestvirt_error *error);
 const char *nv_error_code_name(int code);
 const char *nv_error_code_text(int code);
 
-/* Puts "prefix: " before the error's object and message. Does nothing on NULL or out of memory. */
+/*
+ * Puts "prefix: " before the object and message of an error and those behind it, except where it
+ * stands already. Does nothing on NULL or out of memory.
+ */
 void nv_error_prefix(struct nestvirt_error **error, const char *prefix);
 
 #endif

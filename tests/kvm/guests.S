@@ -8,7 +8,6 @@
         .globl guest_\name
         .balign 16
 guest_\name:
-        .set base, guest_\name
         .endm
 
         .macro guest_end name
@@ -91,7 +90,7 @@ guest ports
         mov %ax, 0x3002
         inl %dx, %eax
         movl %eax, 0x3004
-        mov $(3f - base + 0x1000), %si
+        mov $(3f - guest_ports + 0x1000), %si
         mov $4, %cx
         rep outsb
         mov $0x3010, %di
@@ -213,7 +212,7 @@ guest_end interrupts
  */
 guest second_cpu
         .code32
-        movl $(2f - base + 0x10000), %esi
+        movl $(2f - guest_second_cpu + 0x10000), %esi
         movl $0x8000, %edi
         movl $(3f - 2f), %ecx
         cld

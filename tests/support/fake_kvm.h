@@ -22,7 +22,8 @@ enum { FAKE_OPEN = 1, FAKE_MAP = 2 };
 
 enum { FAKE_ANY_VM = 0xffff, FAKE_DATA_MAX = 64 };
 
-/* Forgets everything: no script, no failures, an empty record, all capabilities as usual. */
+/* Forgets everything but open hosts: no script, no failures, an empty record, all capabilities as
+ * usual. */
 void fake_kvm_reset(void);
 
 /* Opens a host on the fake; fails the test if that fails. */

@@ -55,8 +55,14 @@ static const struct {
 
 void fake_kvm_reset(void)
 {
+    static bool was_host[FDS_MAX];
+
     pthread_mutex_lock(&fake_lock);
+    for (int i = 0; i < FDS_MAX; i++)
+        was_host[i] = fake.fds[i].kind == KIND_HOST;
     memset(&fake, 0, sizeof(fake));
+    for (int i = 0; i < FDS_MAX; i++)
+        fake.fds[i].kind = was_host[i] ? KIND_HOST : KIND_NONE;
     fake.version = KVM_API_VERSION;
     fake.mmap_size = 3 * 4096;
     fake.msi_result = 1;
