@@ -258,11 +258,17 @@ static struct kvm_segment flat_segment(uint16_t selector, uint8_t type, bool is_
     };
 }
 
-static void set_real_mode(struct kvm_sregs *sregs, const struct nv_cpu_start *start)
+/* CS and SS such that their bases are multiples of 64 KiB; IP and SP are the rest. */
+static void set_real_mode(struct kvm_sregs *sregs, struct kvm_regs *regs)
 {
-    /* CS such that its base is a multiple of 64 KiB and IP the rest. */
-    sregs->cs.base = start->rip & 0xf0000;
+    sregs->cs.base = regs->rip & 0xf0000;
     sregs->cs.selector = (uint16_t)(sregs->cs.base >> 4);
+    regs->rip -= sregs->cs.base;
+    if (regs->rsp == 0)
+        return;
+    sregs->ss.base = (regs->rsp - 1) & 0xf0000;
+    sregs->ss.selector = (uint16_t)(sregs->ss.base >> 4);
+    regs->rsp -= sregs->ss.base;
 }
 
 /* Protected mode with paging off, or long mode; descriptor and page tables as in layout.h. */
@@ -304,8 +310,7 @@ int nv_vcpu_set_start(struct nestvirt_vcpu *vcpu, const struct nv_cpu_start *sta
     if (r < 0)
         return r;
     if (start->mode == NESTVIRT_MODE_REAL) {
-        set_real_mode(&sregs, start);
-        regs.rip -= sregs.cs.base;
+        set_real_mode(&sregs, &regs);
     } else {
         set_flat_mode(&sregs, start->mode == NESTVIRT_MODE_LONG);
     }
