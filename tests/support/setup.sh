@@ -87,7 +87,7 @@ update_lists() {
 }
 
 try_install() {
-    run_step "installing $# packages" as_root apt-get install -y --no-install-recommends \
+    run_step "installing" as_root apt-get install -y --no-install-recommends \
         -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 -- "$@"
 }
 

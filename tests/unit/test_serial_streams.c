@@ -15,6 +15,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "host/loop.h"
 #include "serial_guest.h"
 
 enum { OUT_SIZE = 65536, IN_SIZE = 256, PIPE_SIZE = 4096 };
@@ -431,6 +432,31 @@ START_TEST(test_wrong_descriptors)
 }
 END_TEST
 
+/* The loop goes on without a VM that was freed with output pending and input to come. */
+START_TEST(test_freed_vm_leaves_the_loop)
+{
+    struct nestvirt_loop *loop;
+    int out[2];
+    int in[2];
+
+    serial_pipe(out);
+    serial_pipe(in);
+    ck_nv_ok(nestvirt_loop_new(&loop, &error));
+    serial_make(out[1], in[0]);
+    ck_nv_ok(nestvirt_vm_set_loop(serial_vm, loop, &error));
+    serial_run();
+    fill(out[1]);
+    serial_teardown();
+    for (uint32_t i = 0; i < loop->place_count; i++)
+        ck_assert_ptr_null(loop->places[i].source);
+    ck_assert_int_eq(nestvirt_loop_free(loop), 0);
+    for (int i = 0; i < 2; i++) {
+        close(out[i]);
+        close(in[i]);
+    }
+}
+END_TEST
+
 START_TEST(test_two_vms_on_one_loop)
 {
     struct nestvirt_loop *loop;
@@ -494,6 +520,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_end_of_input);
     tcase_add_test(tcase, test_end_of_input_behind_a_full_buffer);
     tcase_add_test(tcase, test_wrong_descriptors);
+    tcase_add_test(tcase, test_freed_vm_leaves_the_loop);
     tcase_add_test(tcase, test_two_vms_on_one_loop);
     return suite;
 }

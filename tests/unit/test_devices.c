@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Proves the table of devices, their properties, and the reset and exit devices. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/util.h"
+#include "fake_kvm.h"
+#include "support.h"
+#include "vm/vm.h"
+
+enum { SLEEP_CONTROL = 0x600, SLEEP_STATUS = 0x601, RESET = 0x602, EVENTS = 0x604, I8042 = 0x64 };
+
+static struct nestvirt_host *host;
+static struct nestvirt_vm *vm;
+
+static void setup(void)
+{
+    fake_kvm_reset();
+    host = fake_kvm_host();
+    vm = fake_kvm_vm(host, 0, NESTVIRT_CHIP_SPLIT, 1);
+}
+
+static void teardown(void)
+{
+    ck_assert_int_eq(nestvirt_vm_free(vm), 0);
+    ck_assert_int_eq(nestvirt_host_free(host), 0);
+}
+
+static void run(void)
+{
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_nv_ok(nestvirt_vm_start(vm, &error));
+}
+
+START_TEST(test_kinds_and_properties)
+{
+    struct nestvirt_device_property property;
+    uint32_t kinds = 0;
+
+    nestvirt_device_property_init(&property, sizeof(property));
+    for (; nestvirt_device_get_kind(kinds); kinds++) {
+        const char *kind = nestvirt_device_get_kind(kinds);
+        uint32_t i = 0;
+
+        while (nestvirt_device_get_property(kind, i, &property, NULL) == 0) {
+            ck_assert_int_gt(strlen(property.name), 0);
+            ck_assert_int_gt(strlen(property.help), 10);
+            ck_assert_uint_ge(property.type, NESTVIRT_PROPERTY_U64);
+            ck_assert_uint_le(property.type, NESTVIRT_PROPERTY_STRING);
+            i++;
+        }
+        ck_assert_uint_ge(i, 1);
+        ck_nv_fails_with(nestvirt_device_get_property(kind, i, &property, &error), -ENOENT, kind);
+        ck_nv_ok(nestvirt_device_add(vm, kind, NULL, &error));
+    }
+    ck_assert_uint_ge(kinds, 3);
+    ck_assert_ptr_null(nestvirt_device_get_kind(UINT32_MAX));
+    ck_nv_fails_with(nestvirt_device_get_property("disk", 0, &property, &error), -ENOENT, "serial");
+    ck_nv_fails(nestvirt_device_get_property("exit", UINT32_MAX, &property, &error), -ENOENT);
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+}
+END_TEST
+
+START_TEST(test_adding)
+{
+    struct nestvirt_device *device = (struct nestvirt_device *)1;
+
+    ck_nv_fails_with(nestvirt_device_add(vm, "floppy", &device, &error), -ENOENT, "floppy");
+    ck_assert_ptr_null(device);
+    ck_nv_fails_with(nestvirt_device_add(vm, "", &device, &error), -ENOENT, "serial");
+    for (int i = 0; i < NV_DEVICES_MAX; i++)
+        ck_nv_ok(nestvirt_device_add(vm, "exit", &device, &error));
+    ck_nv_fails_with(nestvirt_device_add(vm, "exit", &device, &error), -ENOSPC, "64");
+    ck_assert_ptr_null(device);
+    ck_assert_int_eq(nestvirt_vm_build(vm, NULL), NESTVIRT_E_INVALID_VM); /* all at one port */
+}
+END_TEST
+
+START_TEST(test_numbers_and_truth_values)
+{
+    struct nestvirt_device *device;
+    uint64_t value;
+
+    ck_nv_ok(nestvirt_device_add(vm, "reset", &device, &error));
+    ck_nv_ok(nestvirt_device_get_u64(device, "i8042", &value, &error));
+    ck_assert_uint_eq(value, 1);
+    ck_nv_ok(nestvirt_device_set_u64(device, "i8042", 0, &error));
+    ck_nv_ok(nestvirt_device_get_u64(device, "i8042", &value, &error));
+    ck_assert_uint_eq(value, 0);
+    ck_nv_fails(nestvirt_device_set_u64(device, "i8042", 2, &error), -EINVAL);
+    ck_nv_fails(nestvirt_device_get_u64(device, "colour", &value, &error), -ENOENT);
+    ck_nv_ok(nestvirt_device_add(vm, "exit", &device, &error));
+    ck_nv_ok(nestvirt_device_set_u64(device, "port", 0xffff, &error));
+    ck_nv_fails_with(nestvirt_device_set_u64(device, "port", 0x10000, &error), -EINVAL, "port");
+    ck_nv_fails(nestvirt_device_set_u64(device, "port", UINT64_MAX, &error), -EINVAL);
+    ck_nv_ok(nestvirt_device_get_u64(device, "port", &value, &error));
+    ck_assert_uint_eq(value, 0xffff);
+    ck_nv_ok(nestvirt_device_add(vm, "serial", &device, &error));
+    value = 5;
+    ck_nv_fails(nestvirt_device_get_u64(device, "output", &value, &error), -EINVAL);
+    ck_assert_uint_eq(value, 0);
+}
+END_TEST
+
+/* Descriptors given twice: the first copy is closed, which the leak counter would notice. */
+START_TEST(test_descriptor_set_twice)
+{
+    struct nestvirt_device *device;
+    int ends[2];
+
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_nv_ok(nestvirt_device_add(vm, "serial", &device, &error));
+    for (int i = 0; i < 3; i++)
+        ck_nv_ok(nestvirt_device_set_fd(device, "output", ends[1], &error));
+    close(ends[0]);
+    close(ends[1]); /* the caller's own is not needed any more */
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+}
+END_TEST
+
+START_TEST(test_live_and_fixed_properties)
+{
+    struct nestvirt_device *device;
+    uint64_t value;
+
+    ck_nv_ok(nestvirt_device_add(vm, "serial", &device, &error));
+    run();
+    ck_nv_fails(nestvirt_device_set_u64(device, "port", 0x2f8, &error), -EBUSY);
+    ck_nv_fails(nestvirt_device_set_fd(device, "output", 1, &error), -EBUSY);
+    ck_nv_fails(nestvirt_device_set_u64(device, "dropped", 1, &error), -EPERM);
+    ck_nv_ok(nestvirt_device_get_u64(device, "dropped", &value, &error));
+}
+END_TEST
+
+/* What a guest may write to the ports without anything happening. */
+START_TEST(test_harmless_writes)
+{
+    static const struct {
+        uint16_t port;
+        uint8_t value;
+    } writes[] = {
+        { RESET, 0 },
+        { RESET, 2 },
+        { RESET, 0xff },
+        { SLEEP_CONTROL, 5 << 2 },
+        { SLEEP_STATUS, 0x34 },
+        { SLEEP_CONTROL, 1 << 5 | 3 << 2 },
+        { SLEEP_CONTROL, 1 << 5 },
+        { EVENTS, 1 },
+        { I8042, 0xed },
+        { I8042, 0xff },
+        { I8042, 0xf1 },
+        { I8042, 0x01 },
+    };
+
+    ck_nv_ok(nestvirt_device_add(vm, "reset", NULL, &error));
+    for (size_t i = 0; i < NV_ARRAY_SIZE(writes); i++)
+        fake_kvm_push_out(0, 0, writes[i].port, writes[i].value);
+    run();
+    ck_assert(fake_kvm_wait_idle(0, 0));
+    ck_assert_int_eq(nestvirt_vm_get_state(vm), NESTVIRT_STATE_RUNNING);
+}
+END_TEST
+
+START_TEST(test_reads)
+{
+    const struct fake_exit *status;
+    const struct fake_exit *keyboard;
+    const struct fake_exit *exit_port;
+    const struct fake_exit *none;
+
+    ck_nv_ok(nestvirt_device_add(vm, "reset", NULL, &error));
+    ck_nv_ok(nestvirt_device_add(vm, "exit", NULL, &error));
+    status = fake_kvm_push_in(0, 0, SLEEP_STATUS);
+    keyboard = fake_kvm_push_in(0, 0, I8042);
+    exit_port = fake_kvm_push_in(0, 0, 0x501);
+    none = fake_kvm_push_in(0, 0, 0x605);
+    run();
+    ck_assert(fake_kvm_wait_idle(0, 0));
+    ck_assert_uint_eq(status->data[0], 0);
+    ck_assert_uint_eq(keyboard->data[0], 0); /* ready for a command */
+    ck_assert_uint_eq(exit_port->data[0], 0);
+    ck_assert_uint_eq(none->data[0], 0xff);
+    ck_assert_int_eq(nestvirt_vm_get_state(vm), NESTVIRT_STATE_RUNNING);
+}
+END_TEST
+
+START_TEST(test_without_i8042)
+{
+    struct nestvirt_device *device;
+    const struct fake_exit *keyboard;
+
+    ck_nv_ok(nestvirt_device_add(vm, "reset", &device, &error));
+    ck_nv_ok(nestvirt_device_set_u64(device, "i8042", 0, &error));
+    keyboard = fake_kvm_push_in(0, 0, I8042);
+    fake_kvm_push_out(0, 0, I8042, 0xfe);
+    run();
+    ck_assert(fake_kvm_wait_idle(0, 0));
+    ck_assert_uint_eq(keyboard->data[0], 0xff);
+    ck_assert_int_eq(nestvirt_vm_get_state(vm), NESTVIRT_STATE_RUNNING);
+}
+END_TEST
+
+/* Without a chip the guest can still reset and power off. */
+START_TEST(test_reset_without_a_chip)
+{
+    struct nestvirt_vm_result result;
+
+    ck_assert_int_eq(nestvirt_vm_free(vm), 0);
+    vm = fake_kvm_vm(host, 0, NESTVIRT_CHIP_NONE, 1);
+    ck_nv_ok(nestvirt_device_add(vm, "reset", NULL, &error));
+    ck_nv_ok(nestvirt_device_add(vm, "serial", NULL, &error));
+    fake_kvm_push_out(0, 0, RESET, 1);
+    run();
+    nestvirt_vm_result_init(&result, sizeof(result));
+    ck_nv_ok(nestvirt_vm_wait(vm, 20000, &result, &error));
+    ck_assert_uint_eq(result.reason, NESTVIRT_RESULT_GUEST_RESET);
+}
+END_TEST
+
+/* The power button: refused with the reason until the guest has set up the event device. */
+static void unmask(uint32_t pin)
+{
+    struct nestvirt_access access = { .offset = 0, .length = 4, .is_write = 1 };
+
+    nv_put_le32(access.data, 0x10 + 2 * pin);
+    nv_ioapic_access(&vm->irq, &access);
+    access.offset = 0x10;
+    nv_put_le32(access.data, 0x55);
+    nv_ioapic_access(&vm->irq, &access);
+}
+
+START_TEST(test_power_button)
+{
+    struct nv_device_place place = { 0 };
+    struct nestvirt_device *device;
+    const struct fake_exit *events;
+    const struct fake_exit *again;
+
+    run();
+    ck_nv_fails_with(nestvirt_vm_request_stop(vm, &error), -ENOTSUP, "ACPI");
+    ck_assert_int_eq(nestvirt_vm_free(vm), 0);
+    fake_kvm_reset();
+    vm = fake_kvm_vm(host, 0, NESTVIRT_CHIP_SPLIT, 1);
+    ck_nv_ok(nestvirt_device_add(vm, "reset", &device, &error));
+    run();
+    vm->boot.kernel_fd = dup(0); /* as if a kernel with ACPI tables had been loaded */
+    ck_nv_fails_with(nestvirt_vm_request_stop(vm, &error), -ENOTSUP, "has not set up");
+    device->class->describe(device, &place);
+    ck_assert(place.is_power);
+    unmask(place.pin);
+    ck_nv_ok(nestvirt_vm_request_stop(vm, &error));
+    ck_assert_uint_eq(fake_kvm_msi_count(), 1);
+    ck_assert_uint_eq(fake_kvm_msi(0).data & 0xff, 0x55);
+    events = fake_kvm_push_in(0, 0, EVENTS);
+    again = fake_kvm_push_in(0, 0, EVENTS);
+    ck_assert(fake_kvm_wait_idle(0, 0));
+    ck_assert_uint_eq(events->data[0], 1);
+    ck_assert_uint_eq(again->data[0], 0); /* reading acknowledges */
+    fake_kvm_set_msi_result(-EINVAL);
+    ck_nv_ok(nestvirt_vm_request_stop(vm, &error)); /* lost, but the event stays pending */
+}
+END_TEST
+
+Suite *nv_test_suite(void)
+{
+    Suite *suite = suite_create("devices");
+    TCase *tcase = support_case(suite, "devices", 60);
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, test_kinds_and_properties);
+    tcase_add_test(tcase, test_adding);
+    tcase_add_test(tcase, test_numbers_and_truth_values);
+    tcase_add_test(tcase, test_descriptor_set_twice);
+    tcase_add_test(tcase, test_live_and_fixed_properties);
+    tcase_add_test(tcase, test_harmless_writes);
+    tcase_add_test(tcase, test_reads);
+    tcase_add_test(tcase, test_without_i8042);
+    tcase_add_test(tcase, test_reset_without_a_chip);
+    tcase_add_test(tcase, test_power_button);
+    return suite;
+}

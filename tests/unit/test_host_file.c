@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Proves the careful streams: never blocking, never SIGPIPE, status flags of callers untouched. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "host/file.h"
+#include "host/thread.h"
+#include "support.h"
+
+static struct nv_stream stream;
+
+static void open_stream(int fd, bool for_write)
+{
+    int copy = nv_fd_dup(fd);
+
+    ck_assert_int_ge(copy, 3);
+    ck_assert_int_ne(fcntl(copy, F_GETFD) & FD_CLOEXEC, 0);
+    nv_stream_init(&stream, copy, for_write);
+    ck_assert_int_ne(fcntl(stream.fd, F_GETFD) & FD_CLOEXEC, 0);
+}
+
+START_TEST(test_dup)
+{
+    ck_assert_int_eq(nv_fd_dup(-1), -EBADF);
+    ck_assert_int_eq(nv_fd_dup(19999), -EBADF);
+}
+END_TEST
+
+START_TEST(test_pipe_never_blocks)
+{
+    int ends[2];
+    char bytes[8192] = { 0 };
+    ssize_t total = 0;
+    ssize_t done;
+
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    open_stream(ends[1], true);
+    ck_assert_int_eq(stream.kind, NV_STREAM_OWN);
+    while ((done = nv_stream_write(&stream, bytes, sizeof(bytes))) > 0)
+        total += done;
+    ck_assert_int_eq(done, -EAGAIN);
+    ck_assert_int_ge(total, 4096);
+    ck_assert_int_eq(fcntl(ends[1], F_GETFL) & O_NONBLOCK, 0);
+    nv_stream_close(&stream);
+    ck_assert_int_eq(stream.fd, -1);
+    nv_stream_close(&stream);
+    open_stream(ends[0], false);
+    for (ssize_t left = total; left > 0; left -= done) {
+        done = nv_stream_read(&stream, bytes, sizeof(bytes));
+        ck_assert_int_gt(done, 0);
+    }
+    ck_assert_int_eq(nv_stream_read(&stream, bytes, sizeof(bytes)), -EAGAIN);
+    close(ends[1]);
+    ck_assert_int_eq(nv_stream_read(&stream, bytes, sizeof(bytes)), 0);
+    nv_stream_close(&stream);
+    close(ends[0]);
+}
+END_TEST
+
+/* What could not be opened anew is polled first, and then moved a little at a time. */
+START_TEST(test_polled_pipe_never_blocks)
+{
+    int ends[2];
+    char bytes[8192] = { 0 };
+    ssize_t total = 0;
+    ssize_t done;
+
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    stream = (struct nv_stream){ .fd = ends[1], .kind = NV_STREAM_POLLED };
+    while ((done = nv_stream_write(&stream, bytes, sizeof(bytes))) > 0) {
+        ck_assert_int_le(done, 4096);
+        total += done;
+    }
+    ck_assert_int_eq(done, -EAGAIN);
+    stream.fd = ends[0];
+    while (total > 0) {
+        done = nv_stream_read(&stream, bytes, sizeof(bytes));
+        ck_assert_int_gt(done, 0);
+        total -= done;
+    }
+    ck_assert_int_eq(nv_stream_read(&stream, bytes, sizeof(bytes)), -EAGAIN);
+    close(ends[1]);
+    ck_assert_int_eq(nv_stream_read(&stream, bytes, sizeof(bytes)), 0);
+    close(ends[0]);
+}
+END_TEST
+
+START_TEST(test_socket_raises_no_sigpipe)
+{
+    int ends[2];
+    char bytes[8192] = { 0 };
+    ssize_t done;
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    open_stream(ends[0], true);
+    ck_assert_int_eq(stream.kind, NV_STREAM_SOCKET);
+    while ((done = nv_stream_write(&stream, bytes, sizeof(bytes))) > 0)
+        ;
+    ck_assert_int_eq(done, -EAGAIN);
+    ck_assert_int_eq(nv_stream_read(&stream, bytes, sizeof(bytes)), -EAGAIN);
+    close(ends[1]);
+    done = nv_stream_write(&stream, bytes, 1); /* SIGPIPE's default action would end us */
+    ck_assert_msg(done == -EPIPE || done == -ECONNRESET, "%zd", done);
+    nv_stream_close(&stream);
+    close(ends[0]);
+}
+END_TEST
+
+START_TEST(test_regular_file)
+{
+    int file = memfd_create("test", MFD_CLOEXEC);
+    char bytes[8];
+
+    open_stream(file, true);
+    ck_assert_int_eq(stream.kind, NV_STREAM_FILE);
+    ck_assert_int_eq(nv_stream_write(&stream, "hello", 5), 5);
+    lseek(file, 0, SEEK_SET);
+    ck_assert_int_eq(nv_stream_read(&stream, bytes, sizeof(bytes)), 5);
+    ck_assert_int_eq(nv_stream_read(&stream, bytes, sizeof(bytes)), 0);
+    nv_stream_close(&stream);
+    close(file);
+}
+END_TEST
+
+START_TEST(test_wrong_directions)
+{
+    int ends[2];
+    char byte = 0;
+
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    open_stream(ends[0], true);
+    ck_assert_int_eq(nv_stream_write(&stream, &byte, 1), -EBADF);
+    nv_stream_close(&stream);
+    open_stream(ends[1], false);
+    ck_assert_int_eq(nv_stream_read(&stream, &byte, 1), -EBADF);
+    nv_stream_close(&stream);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
+/* A masked stretch on a caller's thread: what arose in it is gone, what was before is kept. */
+START_TEST(test_signal_shield)
+{
+    struct nv_signal_shield shield;
+    sigset_t before;
+    sigset_t now;
+    sigset_t one;
+
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    nv_signals_shield(&shield);
+    pthread_sigmask(SIG_SETMASK, NULL, &now);
+    ck_assert_int_eq(sigismember(&now, SIGPIPE), 1);
+    ck_assert_int_eq(sigismember(&now, SIGXFSZ), 1);
+    ck_assert_int_eq(sigismember(&now, nv_kick_signal()), 1);
+    ck_assert_int_eq(sigismember(&now, SIGINT), sigismember(&before, SIGINT));
+    pthread_kill(pthread_self(), SIGPIPE);
+    pthread_kill(pthread_self(), nv_kick_signal());
+    nv_signals_unshield(&shield);
+    sigpending(&now);
+    ck_assert_int_eq(sigismember(&now, SIGPIPE), 0);
+    pthread_sigmask(SIG_SETMASK, NULL, &now);
+    ck_assert_int_eq(sigismember(&now, SIGPIPE), sigismember(&before, SIGPIPE));
+    sigemptyset(&one);
+    sigaddset(&one, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &one, NULL);
+    pthread_kill(pthread_self(), SIGPIPE); /* the caller's own */
+    nv_signals_shield(&shield);
+    nv_signals_unshield(&shield);
+    sigpending(&now);
+    ck_assert_int_eq(sigismember(&now, SIGPIPE), 1);
+    sigtimedwait(&one, NULL, &(struct timespec){ 0 });
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+END_TEST
+
+Suite *nv_test_suite(void)
+{
+    Suite *suite = suite_create("host_file");
+    TCase *tcase = support_case(suite, "file", 30);
+
+    tcase_add_test(tcase, test_dup);
+    tcase_add_test(tcase, test_pipe_never_blocks);
+    tcase_add_test(tcase, test_polled_pipe_never_blocks);
+    tcase_add_test(tcase, test_socket_raises_no_sigpipe);
+    tcase_add_test(tcase, test_regular_file);
+    tcase_add_test(tcase, test_wrong_directions);
+    tcase_add_test(tcase, test_signal_shield);
+    return suite;
+}
