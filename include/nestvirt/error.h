@@ -31,7 +31,10 @@ enum {
     NESTVIRT_E_INVALID_VM = -4003
 };
 
-/* The negative code the call returned. -EFAULT for NULL. */
+/*
+ * The negative code the call returned; in a list (NESTVIRT_E_INVALID_VM), that of this one problem.
+ * -EFAULT for NULL.
+ */
 int nestvirt_error_get_code(const struct nestvirt_error *error);
 
 /* The errno value (positive) of the system call that failed, 0 if none was involved. */
