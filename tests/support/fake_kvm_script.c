@@ -53,10 +53,28 @@ static const struct {
     { KVM_CAP_KVMCLOCK_CTRL, 1 },
 };
 
+/* A child of fork() finds the fake unlocked, whatever vCPU threads did at that moment. */
+static void lock_for_fork(void)
+{
+    pthread_mutex_lock(&fake_lock);
+}
+
+static void unlock_after_fork(void)
+{
+    pthread_mutex_unlock(&fake_lock);
+}
+
+static void prepare_for_fork(void)
+{
+    pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+}
+
 void fake_kvm_reset(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     static bool was_host[FDS_MAX];
 
+    pthread_once(&once, prepare_for_fork);
     pthread_mutex_lock(&fake_lock);
     for (int i = 0; i < FDS_MAX; i++)
         was_host[i] = fake.fds[i].kind == KIND_HOST;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the main function of every test program, and the parts of support.h. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,21 @@ struct nestvirt_host *support_host(void)
     return host;
 }
 
+static void *do_nothing(void *argument)
+{
+    return argument;
+}
+
+/* The thread sanitizer starts a thread of its own with the first of the program: before counting.
+ */
+static void start_helpers(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0)
+        pthread_join(thread, NULL);
+}
+
 /* One process for all tests of a file: check's forks would hide leaks and lose KVM handles. */
 int main(void)
 {
@@ -62,6 +78,7 @@ int main(void)
     int failed;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
+    start_helpers();
     runner = srunner_create(nv_test_suite());
     if (!getenv("CK_FORK"))
         srunner_set_fork_status(runner, CK_NOFORK);

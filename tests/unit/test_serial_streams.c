@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Proves the serial port on what callers connect: pipes, files, sockets, terminals; slow and gone.
+/* Proves the serial port on what callers connect: pipes, files, sockets, terminals.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -13,12 +12,9 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "core/log.h"
-#include "core/util.h"
-#include "host/loop.h"
 #include "serial_guest.h"
 
-enum { OUT_SIZE = 65536, IN_SIZE = 256, PIPE_SIZE = 4096 };
+enum { IN_SIZE = 256 };
 
 static void print(const char *text)
 {
@@ -40,13 +36,6 @@ static void must_read(int fd, uint8_t *bytes, size_t count)
         ck_assert_int_gt(r, 0);
         done += (size_t)r;
     }
-}
-
-static void must_be_quiet(int fd)
-{
-    struct pollfd poller = { .fd = fd, .events = POLLIN };
-
-    ck_assert_int_eq(poll(&poller, 1, 20), 0);
 }
 
 /* The loop may work for a moment, but not go round and round. */
@@ -190,154 +179,6 @@ START_TEST(test_terminal)
 }
 END_TEST
 
-/* A reader that takes nothing: bounded, counted, in order, and the guest is told to wait. */
-START_TEST(test_slow_reader)
-{
-    enum { SENT = 100000 };
-    int out[2];
-    uint64_t taken;
-    uint8_t *bytes = malloc(SENT);
-    unsigned interrupts;
-
-    serial_pipe(out);
-    ck_assert_int_eq(fcntl(out[1], F_SETPIPE_SZ, PIPE_SIZE), PIPE_SIZE);
-    serial_setup(out[1], -1);
-    for (unsigned i = 0; i < SENT; i++)
-        serial_out(DATA, (uint8_t)(i * 5 + i / 256));
-    taken = SENT - serial_dropped();
-    ck_assert_uint_ge(taken, OUT_SIZE);
-    ck_assert_uint_le(taken, OUT_SIZE + PIPE_SIZE);
-    ck_assert_uint_eq(serial_in(LSR), 0); /* neither empty nor idle */
-    serial_out(MCR, MCR_OUT2);
-    serial_out(IER, 2);
-    ck_assert_uint_eq(serial_in(IIR), 1);
-    interrupts = serial_interrupts();
-    must_read(out[0], bytes, taken);
-    for (unsigned i = 0; i < taken; i++)
-        ck_assert_uint_eq(bytes[i], (uint8_t)(i * 5 + i / 256));
-    must_be_quiet(out[0]);
-    serial_wait(LSR, LSR_READY);
-    serial_wait(IIR, 2); /* the transmitter has become empty */
-    ck_assert_uint_eq(serial_interrupts(), interrupts + 1);
-    serial_out(DATA, '!');
-    must_read(out[0], bytes, 1);
-    ck_assert_uint_eq(bytes[0], '!');
-    loop_must_rest();
-    serial_teardown();
-    free(bytes);
-    close(out[0]);
-    close(out[1]);
-}
-END_TEST
-
-static void fill(int fd)
-{
-    ck_assert_int_eq(fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE), PIPE_SIZE);
-    for (unsigned i = 0; i < OUT_SIZE + PIPE_SIZE; i++)
-        serial_out(DATA, 'f');
-    ck_assert_uint_eq(serial_in(LSR), 0);
-}
-
-/* A guest that waits for the transmitter does not hang for ever on a reader that never reads. */
-START_TEST(test_patience_ends)
-{
-    int out[2];
-
-    serial_pipe(out);
-    serial_setup(out[1], -1);
-    fill(out[1]);
-    usleep(1100000);
-    ck_assert_uint_eq(serial_in(LSR), LSR_READY);
-    serial_out(DATA, 'g');
-    ck_assert_uint_eq(serial_dropped(), 1);
-    serial_teardown();
-    close(out[0]);
-    close(out[1]);
-}
-END_TEST
-
-/* On a vCPU's thread and with SIGPIPE's default action, which would end this process. */
-START_TEST(test_fault_09_reader_gone)
-{
-    int out[2];
-    struct sigaction old;
-
-    sigaction(SIGPIPE, NULL, &old);
-    ck_assert_ptr_eq(old.sa_handler, SIG_DFL);
-    serial_pipe(out);
-    serial_setup(out[1], -1);
-    close(out[0]);
-    for (int i = 0; i < 100; i++)
-        fake_kvm_push_out(0, 0, COM1, 'x');
-    ck_assert(fake_kvm_wait_idle(0, 0));
-    ck_assert_uint_eq(serial_dropped(), 100);
-    ck_assert_uint_eq(serial_in(LSR), LSR_READY);
-    loop_must_rest();
-    serial_teardown();
-    close(out[1]);
-}
-END_TEST
-
-START_TEST(test_fault_09_reader_goes_with_data_pending)
-{
-    int out[2];
-
-    serial_pipe(out);
-    serial_setup(out[1], -1);
-    fill(out[1]);
-    close(out[0]);
-    serial_wait(LSR, LSR_READY);
-    ck_assert_uint_ge(serial_dropped(), OUT_SIZE);
-    loop_must_rest();
-    serial_teardown();
-    close(out[1]);
-}
-END_TEST
-
-/* Freeing and building again do not wait for a reader. */
-START_TEST(test_unbuild_with_data_pending)
-{
-    int out[2];
-    uint64_t start;
-
-    serial_pipe(out);
-    serial_setup(out[1], -1);
-    fill(out[1]);
-    start = nv_now_ns();
-    ck_nv_ok(nestvirt_vm_stop(serial_vm, -1, &error));
-    serial_run();
-    ck_assert_uint_eq(serial_in(LSR), LSR_READY); /* nothing waits any more */
-    fill(out[1]);
-    serial_teardown();
-    ck_assert_uint_lt(nv_now_ns() - start, 5000000000ull);
-    close(out[0]);
-    close(out[1]);
-}
-END_TEST
-
-/* What the guest wrote last comes out though nobody runs any more. */
-START_TEST(test_stop_flushes)
-{
-    int out[2];
-    uint8_t byte;
-    unsigned count = OUT_SIZE;
-
-    serial_pipe(out);
-    serial_setup(out[1], -1);
-    ck_assert_int_eq(fcntl(out[1], F_SETPIPE_SZ, PIPE_SIZE), PIPE_SIZE);
-    for (unsigned i = 0; i < count; i++)
-        serial_out(DATA, (uint8_t)i);
-    ck_nv_ok(nestvirt_vm_stop(serial_vm, -1, &error));
-    for (unsigned i = 0; i < count; i++) {
-        must_read(out[0], &byte, 1);
-        ck_assert_uint_eq(byte, (uint8_t)i);
-    }
-    serial_teardown();
-    close(out[0]);
-    close(out[1]);
-}
-END_TEST
-
 /* The sender is held back: no more is taken than the guest has room for. */
 START_TEST(test_input_back_pressure)
 {
@@ -432,31 +273,6 @@ START_TEST(test_wrong_descriptors)
 }
 END_TEST
 
-/* The loop goes on without a VM that was freed with output pending and input to come. */
-START_TEST(test_freed_vm_leaves_the_loop)
-{
-    struct nestvirt_loop *loop;
-    int out[2];
-    int in[2];
-
-    serial_pipe(out);
-    serial_pipe(in);
-    ck_nv_ok(nestvirt_loop_new(&loop, &error));
-    serial_make(out[1], in[0]);
-    ck_nv_ok(nestvirt_vm_set_loop(serial_vm, loop, &error));
-    serial_run();
-    fill(out[1]);
-    serial_teardown();
-    for (uint32_t i = 0; i < loop->place_count; i++)
-        ck_assert_ptr_null(loop->places[i].source);
-    ck_assert_int_eq(nestvirt_loop_free(loop), 0);
-    for (int i = 0; i < 2; i++) {
-        close(out[i]);
-        close(in[i]);
-    }
-}
-END_TEST
-
 START_TEST(test_two_vms_on_one_loop)
 {
     struct nestvirt_loop *loop;
@@ -510,17 +326,10 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_regular_files);
     tcase_add_test(tcase, test_null_and_full);
     tcase_add_test(tcase, test_terminal);
-    tcase_add_test(tcase, test_slow_reader);
-    tcase_add_test(tcase, test_patience_ends);
-    tcase_add_test(tcase, test_fault_09_reader_gone);
-    tcase_add_test(tcase, test_fault_09_reader_goes_with_data_pending);
-    tcase_add_test(tcase, test_unbuild_with_data_pending);
-    tcase_add_test(tcase, test_stop_flushes);
     tcase_add_test(tcase, test_input_back_pressure);
     tcase_add_test(tcase, test_end_of_input);
     tcase_add_test(tcase, test_end_of_input_behind_a_full_buffer);
     tcase_add_test(tcase, test_wrong_descriptors);
-    tcase_add_test(tcase, test_freed_vm_leaves_the_loop);
     tcase_add_test(tcase, test_two_vms_on_one_loop);
     return suite;
 }

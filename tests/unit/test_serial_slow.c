@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Proves the serial port with readers that are slow or gone: bounded, counted, nobody waits. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "host/loop.h"
+#include "serial_guest.h"
+
+enum { OUT_SIZE = 65536, PIPE_SIZE = 4096 };
+
+/* Reads count bytes; fails the test if they do not come. */
+static void must_read(int fd, uint8_t *bytes, size_t count)
+{
+    struct pollfd poller = { .fd = fd, .events = POLLIN };
+    size_t done = 0;
+
+    while (done < count) {
+        ssize_t r;
+
+        ck_assert_msg(poll(&poller, 1, 20000) == 1, "only %zu of %zu bytes came", done, count);
+        r = read(fd, bytes + done, count - done);
+        ck_assert_int_gt(r, 0);
+        done += (size_t)r;
+    }
+}
+
+static void must_be_quiet(int fd)
+{
+    struct pollfd poller = { .fd = fd, .events = POLLIN };
+
+    ck_assert_int_eq(poll(&poller, 1, 20), 0);
+}
+
+/* The loop may work for a moment, but not go round and round. */
+static void loop_must_rest(void)
+{
+    uint64_t before;
+
+    usleep(10000);
+    before = serial_loop_ns();
+    usleep(100000);
+    ck_assert_uint_lt(serial_loop_ns() - before, 20000000);
+}
+
+/* A reader that takes nothing: bounded, counted, in order, and the guest is told to wait. */
+START_TEST(test_slow_reader)
+{
+    enum { SENT = 100000 };
+    int out[2];
+    uint64_t taken;
+    uint8_t *bytes = malloc(SENT);
+    unsigned interrupts;
+
+    serial_pipe(out);
+    ck_assert_int_eq(fcntl(out[1], F_SETPIPE_SZ, PIPE_SIZE), PIPE_SIZE);
+    serial_setup(out[1], -1);
+    for (unsigned i = 0; i < SENT; i++)
+        serial_out(DATA, (uint8_t)(i * 5 + i / 256));
+    taken = SENT - serial_dropped();
+    ck_assert_uint_ge(taken, OUT_SIZE);
+    ck_assert_uint_le(taken, OUT_SIZE + PIPE_SIZE);
+    ck_assert_uint_eq(serial_in(LSR), 0); /* neither empty nor idle */
+    serial_out(MCR, MCR_OUT2);
+    serial_out(IER, 2);
+    ck_assert_uint_eq(serial_in(IIR), 1);
+    interrupts = serial_interrupts();
+    must_read(out[0], bytes, taken);
+    for (unsigned i = 0; i < taken; i++)
+        ck_assert_uint_eq(bytes[i], (uint8_t)(i * 5 + i / 256));
+    must_be_quiet(out[0]);
+    serial_wait(LSR, LSR_READY);
+    serial_wait(IIR, 2); /* the transmitter has become empty */
+    ck_assert_uint_eq(serial_interrupts(), interrupts + 1);
+    serial_out(DATA, '!');
+    must_read(out[0], bytes, 1);
+    ck_assert_uint_eq(bytes[0], '!');
+    loop_must_rest();
+    serial_teardown();
+    free(bytes);
+    close(out[0]);
+    close(out[1]);
+}
+END_TEST
+
+static void fill(int fd)
+{
+    ck_assert_int_eq(fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE), PIPE_SIZE);
+    for (unsigned i = 0; i < OUT_SIZE + PIPE_SIZE; i++)
+        serial_out(DATA, 'f');
+    ck_assert_uint_eq(serial_in(LSR), 0);
+}
+
+/* A guest that waits for the transmitter does not hang for ever on a reader that never reads. */
+START_TEST(test_patience_ends)
+{
+    int out[2];
+
+    serial_pipe(out);
+    serial_setup(out[1], -1);
+    fill(out[1]);
+    usleep(1100000);
+    ck_assert_uint_eq(serial_in(LSR), LSR_READY);
+    serial_out(DATA, 'g');
+    ck_assert_uint_eq(serial_dropped(), 1);
+    serial_teardown();
+    close(out[0]);
+    close(out[1]);
+}
+END_TEST
+
+/* On a vCPU's thread and with SIGPIPE's default action, which would end this process. */
+START_TEST(test_fault_09_reader_gone)
+{
+    int out[2];
+    struct sigaction old;
+
+    sigaction(SIGPIPE, NULL, &old);
+    ck_assert_ptr_eq(old.sa_handler, SIG_DFL);
+    serial_pipe(out);
+    serial_setup(out[1], -1);
+    close(out[0]);
+    for (int i = 0; i < 100; i++)
+        fake_kvm_push_out(0, 0, COM1, 'x');
+    ck_assert(fake_kvm_wait_idle(0, 0));
+    ck_assert_uint_eq(serial_dropped(), 100);
+    ck_assert_uint_eq(serial_in(LSR), LSR_READY);
+    loop_must_rest();
+    serial_teardown();
+    close(out[1]);
+}
+END_TEST
+
+START_TEST(test_fault_09_reader_goes_with_data_pending)
+{
+    int out[2];
+
+    serial_pipe(out);
+    serial_setup(out[1], -1);
+    fill(out[1]);
+    close(out[0]);
+    serial_wait(LSR, LSR_READY);
+    ck_assert_uint_ge(serial_dropped(), OUT_SIZE);
+    loop_must_rest();
+    serial_teardown();
+    close(out[1]);
+}
+END_TEST
+
+/* Freeing and building again do not wait for a reader. */
+START_TEST(test_unbuild_with_data_pending)
+{
+    int out[2];
+    uint64_t start;
+
+    serial_pipe(out);
+    serial_setup(out[1], -1);
+    fill(out[1]);
+    start = nv_now_ns();
+    ck_nv_ok(nestvirt_vm_stop(serial_vm, -1, &error));
+    serial_run();
+    ck_assert_uint_eq(serial_in(LSR), LSR_READY); /* nothing waits any more */
+    fill(out[1]);
+    serial_teardown();
+    ck_assert_uint_lt(nv_now_ns() - start, 5000000000ull);
+    close(out[0]);
+    close(out[1]);
+}
+END_TEST
+
+/* What the guest wrote last comes out though nobody runs any more. */
+START_TEST(test_stop_flushes)
+{
+    int out[2];
+    uint8_t byte;
+    unsigned count = OUT_SIZE;
+
+    serial_pipe(out);
+    serial_setup(out[1], -1);
+    ck_assert_int_eq(fcntl(out[1], F_SETPIPE_SZ, PIPE_SIZE), PIPE_SIZE);
+    for (unsigned i = 0; i < count; i++)
+        serial_out(DATA, (uint8_t)i);
+    ck_nv_ok(nestvirt_vm_stop(serial_vm, -1, &error));
+    for (unsigned i = 0; i < count; i++) {
+        must_read(out[0], &byte, 1);
+        ck_assert_uint_eq(byte, (uint8_t)i);
+    }
+    serial_teardown();
+    close(out[0]);
+    close(out[1]);
+}
+END_TEST
+
+/* The loop goes on without a VM that was freed with output pending and input to come. */
+START_TEST(test_freed_vm_leaves_the_loop)
+{
+    struct nestvirt_loop *loop;
+    int out[2];
+    int in[2];
+
+    serial_pipe(out);
+    serial_pipe(in);
+    ck_nv_ok(nestvirt_loop_new(&loop, &error));
+    serial_make(out[1], in[0]);
+    ck_nv_ok(nestvirt_vm_set_loop(serial_vm, loop, &error));
+    serial_run();
+    fill(out[1]);
+    serial_teardown();
+    for (uint32_t i = 0; i < loop->place_count; i++)
+        ck_assert_ptr_null(loop->places[i].source);
+    ck_assert_int_eq(nestvirt_loop_free(loop), 0);
+    for (int i = 0; i < 2; i++) {
+        close(out[i]);
+        close(in[i]);
+    }
+}
+END_TEST
+
+Suite *nv_test_suite(void)
+{
+    Suite *suite = suite_create("serial_slow");
+    TCase *tcase = support_case(suite, "slow", 60);
+
+    tcase_add_test(tcase, test_slow_reader);
+    tcase_add_test(tcase, test_patience_ends);
+    tcase_add_test(tcase, test_fault_09_reader_gone);
+    tcase_add_test(tcase, test_fault_09_reader_goes_with_data_pending);
+    tcase_add_test(tcase, test_unbuild_with_data_pending);
+    tcase_add_test(tcase, test_stop_flushes);
+    tcase_add_test(tcase, test_freed_vm_leaves_the_loop);
+    return suite;
+}
