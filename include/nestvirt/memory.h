@@ -44,7 +44,7 @@ void nestvirt_memory_config_init(struct nestvirt_memory_config *config, size_t c
  * Errors: -EINVAL for a length that is 0 or not a multiple of 4096, an address that is not, an end
  * beyond the address space (2^46) or a length above 16 TiB; -EEXIST where it would overlap another
  * region or the library's own windows; -ENOSPC when KVM's memory slots are used up; -ENOMEM;
- * -EBUSY in another state.
+ * -EFBIG; -EBUSY in another state.
  */
 int nestvirt_memory_add(struct nestvirt_vm *vm, const struct nestvirt_memory_config *config,
                         struct nestvirt_error **ret_error);

@@ -106,7 +106,7 @@ enum {
     NESTVIRT_EXIT_SHUTDOWN = 4,       /* triple fault */
     NESTVIRT_EXIT_DEBUG = 5,          /* debug exit: code is the exception */
     NESTVIRT_EXIT_INTERNAL_ERROR = 6, /* KVM cannot go on: code is the suberror */
-    NESTVIRT_EXIT_CANCELED = 7,       /* nestvirt_vcpu_cancel(), pause or stop */
+    NESTVIRT_EXIT_CANCELED = 7,       /* nestvirt_vcpu_cancel(), pause, or a signal handler ran */
     NESTVIRT_EXIT_STOPPED = 8,        /* the guest ended its VM: see nestvirt_vm_wait() */
     NESTVIRT_EXIT_ENTRY_FAILED = 9,   /* the hardware refused the state: code is its reason */
     NESTVIRT_EXIT_UNKNOWN = 10        /* code is KVM's own exit reason */
@@ -138,8 +138,8 @@ void nestvirt_exit_init(struct nestvirt_exit *exit, size_t caller_size);
  * Runs a vCPU on the calling thread until something happens that no handler takes care of.
  * For a VM with NESTVIRT_VM_MANUAL_VCPUS in state running (start the VM first). After a read exit,
  * put the value in exit->data and pass the same exit to the next call. At most one thread at a
- * time per vCPU. While it runs, the library blocks its own real-time signal and SIGPIPE on the
- * calling thread and restores the mask afterwards.
+ * time per vCPU. While it runs, the library blocks its own real-time signal, SIGPIPE and
+ * SIGXFSZ on the calling thread and restores the mask afterwards.
  * Errors: -EBUSY (state, or another thread drives it), -EINVAL for a VM with vCPU threads. Guest
  * trouble is an exit, not an error.
  */

@@ -78,8 +78,9 @@ int nestvirt_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config 
 
 /*
  * Stops the VM if it runs, joins its threads and frees it with its vCPUs and devices. NULL is
- * allowed. Any state. Errors: -EDEADLK from a callback or a vCPU of this VM, -EBADF; in both cases
- * nothing was freed. In a child process after fork: frees the handle only.
+ * allowed. Any state. Errors: -EDEADLK from a callback or a vCPU of this VM, -EBADF (also while
+ * another thread frees it), NESTVIRT_E_VCPU_STUCK; in all cases nothing was freed. In a child
+ * process after fork: frees the handle only.
  */
 int nestvirt_vm_free(struct nestvirt_vm *vm);
 
@@ -125,7 +126,8 @@ int nestvirt_vm_validate(struct nestvirt_vm *vm, struct nestvirt_error **ret_err
  * Creates everything the VM needs - KVM objects, memory, threads (parked), devices - opens all it
  * will ever open, and loads the kernel. Privileges may be dropped after it. State new; also stopped
  * or failed, to prepare another start (memory zeroed, registers as after reset) before changing
- * memory or registers. On failure the VM stays as it was.
+ * memory or registers. A failed first build leaves the VM new, though guest memory may hold what
+ * was loaded; a failed later one leaves it failed, with the last result.
  * Errors: what nestvirt_vm_validate() reports; -ENOMEM, -EMFILE, -EAGAIN (threads), -ENOSPC and
  * other codes of the kernel; those of the kernel loader (boot.h).
  */
@@ -140,7 +142,8 @@ int nestvirt_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 /*
  * Stops all vCPUs at an instruction boundary and returns when none runs any more. A vCPU driven by
  * hand leaves nestvirt_vcpu_run() with NESTVIRT_EXIT_CANCELED. State running; -EALREADY when
- * paused, -EDEADLK from a callback or vCPU of this VM.
+ * paused, -EDEADLK from a callback or vCPU of this VM, NESTVIRT_E_VCPU_STUCK when one could not be
+ * signalled (pause again, or stop).
  */
 int nestvirt_vm_pause(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 

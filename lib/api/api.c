@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include <time.h>
+
 #include "core/tags.h"
 
 static int check_handle(const uint32_t *tag, uint32_t wanted, const char *name,
@@ -87,6 +89,24 @@ int nv_api_pointer(const void *pointer, const char *name, struct nestvirt_error 
 
 int nv_api_enter(struct nestvirt_vm *vm, const char *what, struct nestvirt_error **ret_error)
 {
+    return nv_api_enter_until(vm, what, UINT64_MAX, ret_error);
+}
+
+static int lock_until(pthread_mutex_t *mutex, uint64_t deadline_ns)
+{
+    const struct timespec when = {
+        .tv_sec = (time_t)(deadline_ns / 1000000000u),
+        .tv_nsec = (long)(deadline_ns % 1000000000u),
+    };
+
+    if (deadline_ns == UINT64_MAX)
+        return pthread_mutex_lock(mutex);
+    return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &when);
+}
+
+int nv_api_enter_until(struct nestvirt_vm *vm, const char *what, uint64_t deadline_ns,
+                       struct nestvirt_error **ret_error)
+{
     int r = nv_api_vm(vm, ret_error);
 
     if (r < 0)
@@ -95,7 +115,9 @@ int nv_api_enter(struct nestvirt_vm *vm, const char *what, struct nestvirt_error
         return nv_fail(ret_error, -EDEADLK, nv_vm_name(vm).s,
                        "call it from another thread; a callback may return NESTVIRT_ACTION_STOP",
                        "cannot %s from one of its own callbacks or vCPU threads", what);
-    pthread_mutex_lock(&vm->api_lock);
+    if (lock_until(&vm->api_lock, deadline_ns) != 0)
+        return nv_fail(ret_error, -ETIMEDOUT, nv_vm_name(vm).s, "try again when it has returned",
+                       "cannot %s while another call is under way", what);
     return 0;
 }
 

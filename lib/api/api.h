@@ -30,6 +30,10 @@ int nv_api_pointer(const void *pointer, const char *name, struct nestvirt_error 
  */
 int nv_api_enter(struct nestvirt_vm *vm, const char *what, struct nestvirt_error **ret_error);
 
+/* The same, but waits for other calls until a deadline at most: -ETIMEDOUT. */
+int nv_api_enter_until(struct nestvirt_vm *vm, const char *what, uint64_t deadline_ns,
+                       struct nestvirt_error **ret_error);
+
 /* The same for calls that configure: -EBUSY unless the VM is in state new. */
 int nv_api_enter_new(struct nestvirt_vm *vm, const char *what, struct nestvirt_error **ret_error);
 

@@ -22,7 +22,7 @@ static int open_image(const char *path, int fd, const char *what, struct nestvir
     if (!path && file < 0) {
         r = file;
         file = -1;
-        return nv_fail(ret_error, r, what, "pass an open descriptor",
+        return nv_fail(ret_error, r, what, nv_fd_hint(-r, "pass an open descriptor"),
                        "cannot duplicate descriptor %d", fd);
     }
     if (file < 0)

@@ -65,8 +65,37 @@ static struct nestvirt_vm *vm_of(const struct nestvirt_vcpu *vcpu)
 }
 
 /*
- * Lets the caller at a vCPU's registers: its own runner at once (in a callback), others under the
- * api_lock while nothing runs. ret_lock tells which lock to give back, if any.
+ * A vCPU driven by hand, between two runs: the group's lock keeps the next one out. NULL if it is
+ * in a run or its VM does not run.
+ */
+static pthread_mutex_t *lock_between_runs(struct nestvirt_vcpu *vcpu)
+{
+    struct nv_group *group = vcpu->group;
+
+    if (!group->is_manual)
+        return NULL;
+    pthread_mutex_lock(&group->lock);
+    if (vm_of(vcpu)->state == NESTVIRT_STATE_RUNNING && !nv_vcpu_is_in_run(vcpu))
+        return &group->lock;
+    pthread_mutex_unlock(&group->lock);
+    return NULL;
+}
+
+/* A VM that stands still: its api_lock keeps it so. NULL if it runs or has no vCPUs yet. */
+static pthread_mutex_t *lock_standstill(struct nestvirt_vcpu *vcpu)
+{
+    struct nestvirt_vm *vm = vm_of(vcpu);
+
+    pthread_mutex_lock(&vm->api_lock);
+    if (vm->state != NESTVIRT_STATE_RUNNING && vm->state != NESTVIRT_STATE_NEW && vcpu->fd >= 0)
+        return &vm->api_lock;
+    pthread_mutex_unlock(&vm->api_lock);
+    return NULL;
+}
+
+/*
+ * Lets the caller at a vCPU's registers: its own runner at once (in a callback), others while
+ * nothing runs. ret_lock tells which lock to give back, if any.
  */
 static int enter_vcpu(struct nestvirt_vcpu *vcpu, pthread_mutex_t **ret_lock,
                       struct nestvirt_error **ret_error)
@@ -81,17 +110,11 @@ static int enter_vcpu(struct nestvirt_vcpu *vcpu, pthread_mutex_t **ret_lock,
     if (nv_vcpu_is_runner(vcpu))
         return 0;
     if (!nv_vm_is_own_thread(vm)) {
-        bool is_free;
-
-        pthread_mutex_lock(&vm->api_lock);
-        is_free = vm->state == NESTVIRT_STATE_RUNNING
-                      ? vm->group.is_manual && !nv_vcpu_is_in_run(vcpu)
-                      : vm->state != NESTVIRT_STATE_NEW;
-        if (is_free && vcpu->fd >= 0) {
-            *ret_lock = &vm->api_lock;
+        *ret_lock = lock_between_runs(vcpu);
+        if (!*ret_lock)
+            *ret_lock = lock_standstill(vcpu);
+        if (*ret_lock)
             return 0;
-        }
-        pthread_mutex_unlock(&vm->api_lock);
     }
     return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s,
                    "pause the VM, or call from this vCPU's own callback",

@@ -84,18 +84,22 @@ NV_EXPORT int nestvirt_vm_free(struct nestvirt_vm *vm)
 
     if (!vm)
         return 0;
+    r = nv_api_vm(vm, NULL);
+    if (r < 0)
+        return r == -ECHILD ? 0 : r;
+    if (atomic_exchange(&vm->is_freeing, true))
+        return -EBADF;
     r = nv_api_enter(vm, "be freed", NULL);
-    if (r == -ECHILD)
-        return 0;
+    if (r == 0) {
+        if (vm->state != NESTVIRT_STATE_NEW)
+            r = nv_vm_stop(vm, UINT64_MAX, NULL);
+        nv_api_leave(vm);
+    }
     if (r < 0)
-        return r;
-    if (vm->state != NESTVIRT_STATE_NEW)
-        r = nv_vm_stop(vm, UINT64_MAX, NULL);
-    nv_api_leave(vm);
-    if (r < 0)
-        return r;
-    nv_vm_free(vm);
-    return 0;
+        vm->is_freeing = false;
+    else
+        nv_vm_free(vm);
+    return r;
 }
 
 NV_EXPORT int nestvirt_vm_get_state(struct nestvirt_vm *vm)
@@ -124,7 +128,7 @@ NV_EXPORT int nestvirt_vm_set_loop(struct nestvirt_vm *vm, struct nestvirt_loop 
     if (vm->loop)
         r = nv_fail(ret_error, -EBUSY, nv_vm_name(vm).s, "set it once", "has an event loop");
     else
-        vm->loop = nv_loop_ref(loop);
+        nv_vm_set_loop(vm, nv_loop_ref(loop));
     nv_api_leave(vm);
     return r;
 }
@@ -180,6 +184,18 @@ NV_EXPORT int nestvirt_vm_validate(struct nestvirt_vm *vm, struct nestvirt_error
     return r;
 }
 
+/* Gives the lock back, then logs what arose under it: no callback runs with a lock held. */
+static void leave_and_log(struct nestvirt_vm *vm)
+{
+    const struct nv_late_line late = vm->late;
+    const struct nv_log log = vm->log;
+
+    vm->late.level = 0;
+    nv_api_leave(vm);
+    if (late.level)
+        nv_log(&log, late.level, "%s", late.text);
+}
+
 NV_EXPORT int nestvirt_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     int r = nv_api_enter(vm, "build", ret_error);
@@ -187,7 +203,7 @@ NV_EXPORT int nestvirt_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **
     if (r < 0)
         return r;
     r = nv_vm_build(vm, ret_error);
-    nv_api_leave(vm);
+    leave_and_log(vm);
     return r;
 }
 
@@ -198,7 +214,7 @@ NV_EXPORT int nestvirt_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **
     if (r < 0)
         return r;
     r = nv_vm_start(vm, ret_error);
-    nv_api_leave(vm);
+    leave_and_log(vm);
     return r;
 }
 
@@ -238,11 +254,12 @@ NV_EXPORT int nestvirt_vm_request_stop(struct nestvirt_vm *vm, struct nestvirt_e
 NV_EXPORT int nestvirt_vm_stop(struct nestvirt_vm *vm, int32_t timeout_ms,
                                struct nestvirt_error **ret_error)
 {
-    int r = nv_api_enter(vm, "stop", ret_error);
+    uint64_t deadline_ns = nv_api_deadline(timeout_ms);
+    int r = nv_api_enter_until(vm, "stop", deadline_ns, ret_error);
 
     if (r < 0)
         return r;
-    r = nv_vm_stop(vm, nv_api_deadline(timeout_ms), ret_error);
+    r = nv_vm_stop(vm, deadline_ns, ret_error);
     nv_api_leave(vm);
     return r;
 }

@@ -68,7 +68,7 @@ int nv_bus_add_ioeventfd(struct nv_bus *bus, const struct nestvirt_ioeventfd_con
     bus->ioeventfds = grown;
     r = nv_fd_dup(config->fd);
     if (r < 0)
-        return nv_fail_sys(ret_error, -r, name.s, "dup", "pass an open eventfd");
+        return nv_fail_sys(ret_error, -r, name.s, "dup", nv_fd_hint(-r, "pass an open eventfd"));
     grown[bus->ioeventfd_count] = (struct nv_ioeventfd){ .config = *config };
     grown[bus->ioeventfd_count++].config.fd = r;
     return 0;

@@ -100,7 +100,8 @@ int nv_irq_add_fd(struct nv_irq *irq, uint32_t pin, int fd, struct nestvirt_erro
         return nv_fail(ret_error, -EEXIST, pin_name(pin).s, "use that one", "has an irqfd");
     copy = nv_fd_dup(fd);
     if (copy < 0)
-        return nv_fail_sys(ret_error, -copy, pin_name(pin).s, "dup", "pass an open eventfd");
+        return nv_fail_sys(ret_error, -copy, pin_name(pin).s, "dup",
+                           nv_fd_hint(-copy, "pass an open eventfd"));
     irq->pins[pin].irqfd = copy;
     return 0;
 }

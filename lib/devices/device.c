@@ -173,7 +173,8 @@ static int set_fd(struct nestvirt_device *device, const struct nv_property *row,
     int copy = nv_fd_dup(fd);
 
     if (copy < 0)
-        return nv_fail(ret_error, copy, nv_device_name(device).s, "pass an open descriptor",
+        return nv_fail(ret_error, copy, nv_device_name(device).s,
+                       nv_fd_hint(-copy, "pass an open descriptor"),
                        "property %s: cannot duplicate descriptor %d", row->name, fd);
     if (*fd_at(device, row) >= 0)
         close(*fd_at(device, row));

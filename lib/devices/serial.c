@@ -450,6 +450,7 @@ static void serial_unbuild(struct nestvirt_device *device)
         nv_loop_remove(s->loop, &s->output_source);
         nv_loop_remove(s->loop, &s->input_source);
     }
+    count_dropped(s, s->out_length); /* what a slow reader has not taken by now */
     nv_stream_close(&s->output);
     nv_stream_close(&s->input);
     free(s->out);

@@ -29,6 +29,13 @@ static bool can_reopen(int fd, const struct stat *info)
 /* A pipe that polls writable takes this much at once (POSIX PIPE_BUF); a terminal one byte. */
 enum { PIPE_CHUNK = 4096 };
 
+const char *nv_fd_hint(int sys_errno, const char *otherwise)
+{
+    if (sys_errno == EMFILE)
+        return "raise the limit on open files (ulimit -n)";
+    return sys_errno == ENFILE ? "raise fs.file-max" : otherwise;
+}
+
 int nv_fd_dup(int fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);

@@ -31,6 +31,9 @@ void nv_stream_close(struct nv_stream *stream);
 ssize_t nv_stream_write(const struct nv_stream *stream, const void *bytes, size_t length);
 ssize_t nv_stream_read(const struct nv_stream *stream, void *bytes, size_t length);
 
+/* The remedy when a descriptor cannot be had: for the limits on open files, else otherwise. */
+const char *nv_fd_hint(int sys_errno, const char *otherwise);
+
 /* Duplicates a caller's descriptor with CLOEXEC, above the standard three. -errno. */
 int nv_fd_dup(int fd);
 

@@ -12,6 +12,7 @@
 #include "core/structs.h"
 #include "core/tags.h"
 #include "core/util.h"
+#include "host/file.h"
 #include "kvm/kvm.h"
 
 /*
@@ -50,8 +51,10 @@ static int open_device(const struct nv_kvm_ops *ops, const char *path,
                        "there is no KVM here");
     if (fd == -EACCES || fd == -EPERM)
         return nv_fail(ret_error, -EACCES, path, "add the user to group kvm", "permission denied");
+    if (fd == -EISDIR || fd == -ENOTDIR)
+        return nv_fail(ret_error, -ENOTSUP, path, "give the path of /dev/kvm", "is not KVM");
     if (fd < 0)
-        return nv_fail_sys(ret_error, -fd, path, "open", "raise the limit on open files");
+        return nv_fail_sys(ret_error, -fd, path, "open", nv_fd_hint(-fd, ""));
     return fd;
 }
 
@@ -171,7 +174,8 @@ int nv_host_open(const struct nv_kvm_ops *ops, const char *path, int fd,
     if (r == 0) {
         r = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : open_device(ops, path, ret_error);
         if (r < 0 && fd >= 0)
-            r = nv_fail_sys(ret_error, errno, path, "dup", "pass an open descriptor of /dev/kvm");
+            r = nv_fail_sys(ret_error, errno, path, "dup",
+                            nv_fd_hint(errno, "pass an open descriptor of /dev/kvm"));
     }
     if (r >= 0) {
         host->fd = r;

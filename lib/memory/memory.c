@@ -11,6 +11,7 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/util.h"
+#include "host/thread.h"
 #include "memory/layout.h"
 
 /* From here on madvise is cheaper than writing zeroes. */
@@ -120,11 +121,17 @@ static int check_place(const struct nv_memory *memory, uint64_t address, uint64_
 static int open_memfd(uint64_t length, const char *name, struct nestvirt_error **ret_error)
 {
     NV_AUTO_FD fd = memfd_create("nestvirt", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    struct nv_signal_shield shield;
+    int r;
 
     if (fd < 0)
         return nv_fail_sys(ret_error, errno, name, "memfd_create", "raise the limit on open files");
-    if (ftruncate(fd, (off_t)length) < 0)
-        return nv_fail_sys(ret_error, errno, name, "ftruncate of a memfd", "use less memory");
+    nv_signals_shield(&shield); /* RLIMIT_FSIZE would send SIGXFSZ */
+    r = ftruncate(fd, (off_t)length) < 0 ? errno : 0;
+    nv_signals_unshield(&shield);
+    if (r)
+        return nv_fail_sys(ret_error, r, name, "ftruncate of a memfd",
+                           "use less memory, or raise the limit on file size (ulimit -f)");
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return nv_fail_sys(ret_error, errno, name, "F_ADD_SEALS", "use anonymous backing");
     return nv_steal_fd(&fd);

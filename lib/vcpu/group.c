@@ -216,13 +216,10 @@ void nv_group_join(struct nv_group *group)
 
 void nv_group_release(struct nv_group *group)
 {
-    pthread_mutex_lock(&group->lock);
     atomic_store(&group->leave, false);
     group->epoch++;
-    group->active = group->is_manual ? 0 : group->count;
-    pthread_mutex_unlock(&group->lock);
-    /* Not under the lock: the woken threads would only wait for it. */
-    pthread_cond_broadcast(&group->changed);
+    if (!group->is_manual) /* runs by hand count themselves */
+        group->active = group->count;
 }
 
 int nv_group_park(struct nv_group *group)

@@ -44,9 +44,15 @@ int nv_vcpu_set_regs(struct nestvirt_vcpu *vcpu, const struct nestvirt_regs *reg
                      struct nestvirt_error **ret_error)
 {
     struct kvm_regs kvm_regs = { 0 };
+    int r;
 
     REGS_COPY(&kvm_regs, regs);
-    return try(vcpu, KVM_SET_REGS, &kvm_regs, "KVM_SET_REGS", ret_error);
+    r = try(vcpu, KVM_SET_REGS, &kvm_regs, "KVM_SET_REGS", ret_error);
+    if (r == 0 && vcpu->is_halted) { /* it has somewhere to go again */
+        vcpu->is_halted = false;
+        __atomic_sub_fetch(&vcpu->group->halted, 1, __ATOMIC_SEQ_CST);
+    }
+    return r;
 }
 
 static struct nestvirt_segment segment_out(const struct kvm_segment *s)

@@ -240,8 +240,9 @@ static enum nv_step handle_run_error(struct nestvirt_vcpu *vcpu, struct nestvirt
     exit_begin(vcpu, exit, NESTVIRT_EXIT_UNKNOWN);
     exit->code = (uint64_t)error;
     exit_locate(vcpu, exit);
-    nv_log(vcpu->group->log, NESTVIRT_LOG_ERROR, "vm %s: vcpu %u: KVM_RUN failed with errno %d",
-           vcpu->group->name, vcpu->index, error);
+    if (nv_log_allowed(&vcpu->error_limit))
+        nv_log(vcpu->group->log, NESTVIRT_LOG_ERROR, "vm %s: vcpu %u: KVM_RUN failed with errno %d",
+               vcpu->group->name, vcpu->index, error);
     return unhandled(vcpu, exit);
 }
 

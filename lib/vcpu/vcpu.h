@@ -44,6 +44,7 @@ struct nestvirt_vcpu {
     bool awaits_answer;   /* a read exit went to the caller; its data comes with the next run */
     bool is_halted;       /* HLT without an interrupt chip: nothing will wake it */
     struct nv_log_limit unhandled_limit;
+    struct nv_log_limit error_limit;
     atomic_bool is_canceled; /* nestvirt_vcpu_cancel() since the last run */
 };
 
@@ -99,7 +100,10 @@ void nv_group_close(struct nv_group *group);
 /* Ends and joins the threads. Nothing may be active. */
 void nv_group_join(struct nv_group *group);
 
-/* Lets the vCPUs run. */
+/*
+ * Lets the vCPUs run. Called with the lock held, together with the change of state; the caller
+ * then broadcasts group->changed, best without the lock, which the woken threads want.
+ */
 void nv_group_release(struct nv_group *group);
 
 /* Asks all vCPUs to park; NESTVIRT_E_VCPU_STUCK if one could not be signalled. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the order in which a VM is put together, and its taking apart. */
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "core/util.h"
@@ -79,7 +80,7 @@ static int ensure_loop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error
     r = nv_loop_new(&loop, ret_error);
     if (r < 0)
         return r;
-    vm->loop = loop;
+    nv_vm_set_loop(vm, loop);
     return 0;
 }
 
@@ -162,15 +163,24 @@ static void describe_machine(const struct nestvirt_vm *vm, struct nv_boot_machin
     }
 }
 
+static void keep_line(void *user_data, uint32_t level, const char *text)
+{
+    struct nestvirt_vm *vm = user_data;
+
+    vm->late.level = level;
+    snprintf(vm->late.text, sizeof(vm->late.text), "%s", text);
+}
+
 static int load(struct nestvirt_vm *vm, struct nv_cpu_start *ret_start,
                 struct nestvirt_error **ret_error)
 {
+    const struct nv_log late = { .level = vm->log.level, .fn = keep_line, .user_data = vm };
     struct nv_boot_machine machine;
 
     if (vm->boot.kernel_fd < 0)
         return 0;
     describe_machine(vm, &machine);
-    return nv_boot_load(&vm->boot, &machine, &vm->memory, &vm->log, ret_start, ret_error);
+    return nv_boot_load(&vm->boot, &machine, &vm->memory, &late, ret_start, ret_error);
 }
 
 /*
@@ -205,8 +215,10 @@ int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     if (r < 0) {
         nv_vm_take_apart(vm);
         if (!had_loop) {
-            nv_loop_unref(vm->loop);
-            vm->loop = NULL;
+            struct nestvirt_loop *loop = vm->loop;
+
+            nv_vm_set_loop(vm, NULL);
+            nv_loop_unref(loop);
         }
         return r;
     }

@@ -30,7 +30,9 @@ void nv_events_push(struct nv_events *events, uint32_t kind, uint32_t vcpu,
     struct nestvirt_event *event;
 
     NV_GUARD(&events->lock);
-    if (events->count == NV_EVENTS_MAX) {
+    /* What a guest can cause leaves room for what its owner must know. */
+    if (events->count >=
+        (kind == NESTVIRT_EVENT_UNHANDLED_EXIT ? NV_EVENTS_MAX / 2u : (uint32_t)NV_EVENTS_MAX)) {
         events->lost++;
         return;
     }

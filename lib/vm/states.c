@@ -52,8 +52,6 @@ int nv_vm_validate(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 static int clear_last_run(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     nv_vm_take_apart(vm);
-    vm->group.has_ended = false;
-    vm->group.result = (struct nestvirt_vm_result){ 0 };
     return nv_memory_zero(&vm->memory, ret_error);
 }
 
@@ -83,8 +81,20 @@ int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         return r;
     }
     NV_GUARD(&vm->group.lock);
+    vm->group.has_ended = false; /* only now: until here the last result stands */
+    vm->group.result = (struct nestvirt_vm_result){ 0 };
     nv_vm_set_state(vm, NESTVIRT_STATE_BUILT);
     return 0;
+}
+
+/* State and release change together: a run by hand may begin in the very next moment. */
+static void release(struct nestvirt_vm *vm)
+{
+    pthread_mutex_lock(&vm->group.lock);
+    nv_vm_set_state(vm, NESTVIRT_STATE_RUNNING);
+    nv_group_release(&vm->group);
+    pthread_mutex_unlock(&vm->group.lock);
+    pthread_cond_broadcast(&vm->group.changed);
 }
 
 int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
@@ -104,10 +114,7 @@ int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     for (uint32_t i = 0; i < vm->device_count; i++)
         if (vm->devices[i]->class->start)
             vm->devices[i]->class->start(vm->devices[i]);
-    pthread_mutex_lock(&vm->group.lock);
-    nv_vm_set_state(vm, NESTVIRT_STATE_RUNNING);
-    pthread_mutex_unlock(&vm->group.lock);
-    nv_group_release(&vm->group);
+    release(vm);
     return 0;
 }
 
@@ -153,10 +160,7 @@ int nv_vm_resume(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     if (vm->state != NESTVIRT_STATE_PAUSED)
         return refuse(vm, -EBUSY, "resume", "pause it first, or start it", ret_error);
     mark_clock(vm);
-    pthread_mutex_lock(&vm->group.lock);
-    nv_vm_set_state(vm, NESTVIRT_STATE_RUNNING);
-    pthread_mutex_unlock(&vm->group.lock);
-    nv_group_release(&vm->group);
+    release(vm);
     return 0;
 }
 
@@ -244,11 +248,16 @@ static int begin_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm,
     return 0;
 }
 
-/* Counts a run by hand out; true if the VM's run is over. */
-static bool end_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm)
+/*
+ * Counts a run by hand out; true if the VM's run is over. Once this has returned, another thread
+ * may free the VM: neither may be touched any more. did_leave: a cancel, if there was one, is told.
+ */
+static bool end_run(struct nestvirt_vcpu *vcpu, struct nestvirt_vm *vm, bool did_leave)
 {
     NV_GUARD(&vm->group.lock);
     nv_vcpu_exit(vcpu);
+    if (did_leave)
+        atomic_store(&vcpu->is_canceled, false);
     if (--vm->group.active == 0)
         vm->group.upward.parked(vm);
     pthread_cond_broadcast(&vm->group.changed);
@@ -262,6 +271,7 @@ int nv_vm_run_vcpu(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit,
     struct nv_signal_shield shield;
     sigset_t mask;
     enum nv_step step;
+    uint32_t index = vcpu->index;
     bool has_ended;
     int r;
 
@@ -276,15 +286,13 @@ int nv_vm_run_vcpu(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit,
         if (r < 0)
             nv_fail_sys(ret_error, -r, nv_vcpu_name(vcpu).s, "KVM_SET_SIGNAL_MASK", "");
         step = r == 0 ? nv_vcpu_run(vcpu, exit) : NV_STEP_LEAVE;
-        has_ended = end_run(vcpu, vm);
-        if (step == NV_STEP_LEAVE) {
-            atomic_store(&vcpu->is_canceled, false); /* else the next run will tell */
+        has_ended = end_run(vcpu, vm, step == NV_STEP_LEAVE);
+        if (step == NV_STEP_LEAVE)
             *exit = (struct nestvirt_exit){
                 .size = sizeof(*exit),
                 .reason = has_ended ? NESTVIRT_EXIT_STOPPED : NESTVIRT_EXIT_CANCELED,
-                .vcpu = vcpu->index,
+                .vcpu = index,
             };
-        }
     }
     nv_signals_unshield(&shield);
     return r;

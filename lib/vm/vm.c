@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/cleanup.h"
 #include "core/tags.h"
 #include "core/util.h"
 
@@ -18,7 +19,16 @@ struct nv_text nv_vm_name(const struct nestvirt_vm *vm)
 
 bool nv_vm_is_own_thread(struct nestvirt_vm *vm)
 {
-    return nv_group_is_own_thread(&vm->group) || (vm->loop && nv_loop_is_own_thread(vm->loop));
+    if (nv_group_is_own_thread(&vm->group))
+        return true;
+    NV_GUARD(&vm->group.lock);
+    return vm->loop && nv_loop_is_own_thread(vm->loop);
+}
+
+void nv_vm_set_loop(struct nestvirt_vm *vm, struct nestvirt_loop *loop)
+{
+    NV_GUARD(&vm->group.lock);
+    vm->loop = loop;
 }
 
 /* The last vCPU has parked. Group lock held. */
@@ -181,6 +191,12 @@ void nv_vm_check(struct nestvirt_vm *vm, struct nestvirt_error **list)
     if (vm->boot.initrd_fd >= 0 && vm->boot.is_flat) {
         nv_fail(&error, -EINVAL, nv_vm_name(vm).s, "write it with nestvirt_memory_write",
                 "has an initrd, which a flat image cannot find");
+        nv_error_append(list, error);
+    }
+    if (vm->boot.cmdline[0] && (vm->boot.kernel_fd < 0 || vm->boot.is_flat)) {
+        error = NULL;
+        nv_fail(&error, -EINVAL, nv_vm_name(vm).s, "set a kernel, or leave it out",
+                "has a command line but no kernel to be given it");
         nv_error_append(list, error);
     }
 }

@@ -23,6 +23,12 @@
 
 enum { NV_DEVICES_MAX = 64 };
 
+/* A log line that waits for the api_lock to be given back; level 0: none. */
+struct nv_late_line {
+    uint32_t level;
+    char text[256];
+};
+
 struct nestvirt_vm {
     uint32_t tag;
     struct nestvirt_host *host;
@@ -37,6 +43,7 @@ struct nestvirt_vm {
      */
     pthread_mutex_t api_lock;
     atomic_int state;
+    atomic_bool is_freeing; /* the first call of free has it */
 
     struct nv_memory memory;
     struct nv_bus bus;
@@ -46,8 +53,9 @@ struct nestvirt_vm {
     struct nv_boot_source boot;
     struct nestvirt_device *devices[NV_DEVICES_MAX];
     uint32_t device_count;
-    struct nestvirt_loop *_Atomic loop;
+    struct nestvirt_loop *loop; /* changes under both locks */
     struct nv_log log;
+    struct nv_late_line late; /* the last of a build; api_lock */
     void (*exit_free)(void *user_data);
     struct nv_events events;
 };
@@ -61,6 +69,9 @@ void nv_vm_free(struct nestvirt_vm *vm);
 
 /* True on a thread of the VM, where waiting for it would be for ever. */
 bool nv_vm_is_own_thread(struct nestvirt_vm *vm);
+
+/* Sets or clears the loop; the api_lock is held. */
+void nv_vm_set_loop(struct nestvirt_vm *vm, struct nestvirt_loop *loop);
 
 /* "vm web1". */
 struct nv_text nv_vm_name(const struct nestvirt_vm *vm);

@@ -24,12 +24,13 @@ def read_tests(log):
     return [json.loads(line) for line in log.read_text(errors="replace").splitlines() if line]
 
 
-def output_of(test):
-    return (test.get("stdout") or "") + (test.get("stderr") or "")
+def streams_of(test):
+    """The lines a test wrote to its standard output, and those to its standard error."""
+    return [(test.get(stream) or "").splitlines() for stream in ("stdout", "stderr")]
 
 
 def skip_reason(test):
-    for line in output_of(test).splitlines():
+    for line in sum(streams_of(test), []):
         if line.startswith("SKIP: "):
             return line[len("SKIP: "):]
     return None
@@ -37,8 +38,9 @@ def skip_reason(test):
 
 def tell_failure(label, name, why, test):
     print(f"FAILED {label}: {name}: {why}; the end of what it printed:")
-    for line in output_of(test).splitlines()[-TAIL:]:
-        print(f"    {line}")
+    for stream in streams_of(test):
+        for line in stream[-TAIL:]:
+            print(f"    {line}")
 
 
 def judge(arguments, test):

@@ -89,9 +89,8 @@ START_TEST(test_largest_region)
     struct nestvirt_error *error = NULL;
     int r = nv_memory_add(&memory, &config, &error);
 
-    /* Not every machine has so much address space to give: then it is a clean error. */
-    if (r < 0)
-        ck_assert_int_eq(r, -ENOMEM);
+    /* Not every machine, and not valgrind, has so much address space: then it is a clean error. */
+    ck_assert_msg(r >= 0 || r == -ENOMEM || r == -EINVAL, "%d", r);
     nestvirt_error_free(error);
 }
 END_TEST

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fake_kvm.h"
 #include "support.h"
@@ -287,8 +288,15 @@ START_TEST(test_hostile_52_storm_of_unknown_accesses)
         fake_kvm_push_out(0, 0, 0x1234, (uint8_t)i);
     ck_nv_ok(nestvirt_vm_build(vm, &error));
     ck_nv_ok(nestvirt_vm_start(vm, &error));
-    ck_assert(fake_kvm_wait_idle(0, 0));
     nestvirt_event_init(&event, sizeof(event));
+    must_event(NESTVIRT_EVENT_STATE, NESTVIRT_STATE_NEW, NESTVIRT_STATE_BUILT); /* meanwhile */
+    must_event(NESTVIRT_EVENT_STATE, NESTVIRT_STATE_BUILT, NESTVIRT_STATE_RUNNING);
+    for (int i = 0; i < 200000 && count == 0; i++) {
+        if (nestvirt_vm_next_event(vm, &event, NULL) == 1)
+            count = event.kind == NESTVIRT_EVENT_UNHANDLED_EXIT;
+        usleep(100);
+    }
+    ck_assert(fake_kvm_wait_idle(0, 0));
     while (nestvirt_vm_next_event(vm, &event, NULL) == 1) {
         if (event.kind != NESTVIRT_EVENT_UNHANDLED_EXIT)
             continue;
