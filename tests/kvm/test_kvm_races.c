@@ -110,13 +110,14 @@ START_TEST(test_wait_during_restarts)
 }
 END_TEST
 
-static int32_t sleep_inside(void *user_data, struct nestvirt_access *access)
+static int32_t stay_inside(void *user_data, struct nestvirt_access *access)
 {
     struct racer *racer = user_data;
 
     (void)access;
     atomic_fetch_add(&racer->bad, 1);
-    usleep(500000);
+    while (!atomic_load(&racer->is_over))
+        usleep(1000);
     return NESTVIRT_ACTION_RESUME;
 }
 
@@ -133,7 +134,7 @@ START_TEST(test_stop_keeps_its_timeout)
     struct racer racer = { .vm = GUEST_NEW(host, ports) };
     pthread_t thread;
 
-    ck_nv_ok(nestvirt_handler_add(racer.vm, NESTVIRT_SPACE_PORT, 0x700, 1, sleep_inside, &racer,
+    ck_nv_ok(nestvirt_handler_add(racer.vm, NESTVIRT_SPACE_PORT, 0x700, 1, stay_inside, &racer,
                                   NULL, &error));
     guest_start(racer.vm);
     while (!atomic_load(&racer.bad))
@@ -142,6 +143,7 @@ START_TEST(test_stop_keeps_its_timeout)
     usleep(50000);
     /* The pause waits for the callback; a stop with a timeout does not wait for the pause. */
     ck_nv_fails(nestvirt_vm_stop(racer.vm, 50, &error), -ETIMEDOUT);
+    atomic_store(&racer.is_over, true);
     pthread_join(thread, NULL);
     ck_nv_ok(nestvirt_vm_stop(racer.vm, 5000, &error));
     nestvirt_vm_free(racer.vm);
