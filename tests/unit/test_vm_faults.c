@@ -235,6 +235,16 @@ START_TEST(test_fault_11_each_kvm_call_of_build)
 }
 END_TEST
 
+/* A start that failed did not replace what the last run ended with. */
+static void check_last_result(void)
+{
+    struct nestvirt_vm_result result;
+
+    nestvirt_vm_result_init(&result, sizeof(result));
+    ck_nv_ok(nestvirt_vm_wait(vm, 0, &result, &error));
+    ck_assert_uint_eq(result.reason, NESTVIRT_RESULT_STOPPED);
+}
+
 START_TEST(test_fault_11_each_kvm_call_of_start_again)
 {
     unsigned n = 1;
@@ -256,6 +266,7 @@ START_TEST(test_fault_11_each_kvm_call_of_start_again)
         if (r < 0) {
             check_error("KVM call", n, r, failure, -ENOMEM);
             ck_assert_int_eq(nestvirt_vm_get_state(vm), NESTVIRT_STATE_FAILED);
+            check_last_result();
         }
         nestvirt_error_free(failure);
         if (r < 0)
