@@ -58,11 +58,16 @@ int nestvirt_boot_set_cmdline(struct nestvirt_vm *vm, const char *text,
 /* Ways for the guest to find processors, interrupts and devices. */
 enum {
     NESTVIRT_DISCOVERY_MPTABLE = 1 << 0, /* Intel MultiProcessor Specification 1.4 */
-    NESTVIRT_DISCOVERY_ACPI = 1 << 1     /* ACPI 6.4, hardware-reduced */
+    NESTVIRT_DISCOVERY_ACPI = 1 << 1,    /* ACPI 6.4, hardware-reduced */
+    NESTVIRT_DISCOVERY_CMDLINE = 1 << 2  /* virtio devices as words of the kernel command line */
 };
 
 /*
- * Chooses what is written beside the kernel; the default is both. 0 for none. State new.
+ * Chooses what is written beside the kernel; the default is all of them. 0 for none. State new.
+ * With CMDLINE, a word "virtio_mmio.device=SIZE@ADDRESS:PIN" for each virtio device stands in front
+ * of the command line: kernels without ACPI need it, those built without
+ * CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES pass over it. Leave it out for a kernel that would find the
+ * devices in both ways.
  */
 int nestvirt_boot_set_discovery(struct nestvirt_vm *vm, uint32_t discovery,
                                 struct nestvirt_error **ret_error);

@@ -209,7 +209,11 @@ enum {
     NESTVIRT_EVENT_STOPPED = 2,        /* the VM stopped: values[0] is the result's reason */
     NESTVIRT_EVENT_UNHANDLED_EXIT = 3, /* an access nobody owns: values address, length, is_write;
                                           the first of each burst only */
-    NESTVIRT_EVENT_LOST = 4            /* values[0] events were dropped: the queue was full */
+    NESTVIRT_EVENT_LOST = 4,           /* values[0] events were dropped: the queue was full */
+    NESTVIRT_EVENT_IO_ERROR = 5,       /* a disk: values[0] the device's number, values[1] the errno
+                                          of the host; the VM is paused if the disk's policy says so */
+    NESTVIRT_EVENT_LINK = 6 /* a network device: values[0] its number, values[1] 0, or the
+                               errno with which its tap went down */
 };
 
 struct nestvirt_event {

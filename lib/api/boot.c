@@ -128,7 +128,8 @@ NV_EXPORT int nestvirt_boot_set_cmdline(struct nestvirt_vm *vm, const char *text
 NV_EXPORT int nestvirt_boot_set_discovery(struct nestvirt_vm *vm, uint32_t discovery,
                                           struct nestvirt_error **ret_error)
 {
-    const uint32_t known = NESTVIRT_DISCOVERY_MPTABLE | NESTVIRT_DISCOVERY_ACPI;
+    const uint32_t known =
+        NESTVIRT_DISCOVERY_MPTABLE | NESTVIRT_DISCOVERY_ACPI | NESTVIRT_DISCOVERY_CMDLINE;
     int r = nv_api_enter_new(vm, "set the discovery", ret_error);
 
     if (r < 0)

@@ -24,7 +24,7 @@ struct nv_boot_source {
     char cmdline[NESTVIRT_CMDLINE_MAX + 1];
 };
 
-enum { NV_BOOT_SERIALS_MAX = 4 };
+enum { NV_BOOT_SERIALS_MAX = 4, NV_BOOT_VIRTIO_MAX = 64 };
 
 /* What the tables say about the machine. */
 struct nv_boot_machine {
@@ -38,6 +38,11 @@ struct nv_boot_machine {
         uint16_t port;
         uint8_t pin;
     } serial[NV_BOOT_SERIALS_MAX];
+    uint32_t virtio_count; /* devices with an MMIO window (virtio 1.2, 4.2) */
+    struct {
+        uint64_t window;
+        uint8_t pin;
+    } virtio[NV_BOOT_VIRTIO_MAX];
     bool has_power;    /* ACPI ports at NV_PORT_ACPI: sleep, reset, events */
     bool has_i8042;    /* reset line at port 0x64 */
     uint8_t event_pin; /* IOAPIC pin of the generic event device, when has_power */

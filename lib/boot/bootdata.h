@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "boot/boot.h"
 #include "boot/kernel.h"
 #include "memory/memory.h"
 
@@ -28,6 +29,15 @@ struct nv_e820_entry {
     uint64_t length;
     uint32_t type;
 };
+
+/* The kernel command line, complete. */
+struct nv_cmdline {
+    char text[NESTVIRT_CMDLINE_MAX + 1];
+};
+
+/* Puts it together; -E2BIG when it does not fit. */
+int nv_cmdline_make(const struct nv_boot_source *source, const struct nv_boot_machine *machine,
+                    struct nv_cmdline *ret_cmdline, struct nestvirt_error **ret_error);
 
 /* Describes guest memory, sorted, pieces that touch as one. Returns the number of entries. */
 uint32_t nv_e820_make(const struct nv_memory *memory,

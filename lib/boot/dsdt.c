@@ -9,6 +9,7 @@
 
 enum {
     SERIAL_PORTS = 8,
+    VIRTIO_WINDOW = 0x200,  /* bytes */
     SLEEP_TYPE_OFF = 5,     /* what the sleep control register takes for "off" */
     EVENT_POWER_BUTTON = 1, /* bit 0 of the event status byte */
     NOTIFY_PRESSED = 0x80,  /* ACPI 6.4, 4.8.2.2.1.2: the button was pressed */
@@ -49,6 +50,32 @@ static void write_serials(struct nv_tables *tables, const struct nv_boot_machine
         if (machine->has_irqchip)
             nv_aml_resource_interrupt(tables, machine->serial[i].pin,
                                       nv_tables_is_level(machine, machine->serial[i].pin));
+        nv_aml_resources_end(tables, resources);
+        nv_aml_end(tables, device);
+    }
+}
+
+/*
+ * What the drivers of virtio-mmio know such a device by: _HID LNRO0005, its window and interrupt.
+ * It reads and writes memory as the processors see it (ACPI 6.4, 6.2.17).
+ */
+static void write_virtio(struct nv_tables *tables, const struct nv_boot_machine *machine)
+{
+    for (uint32_t i = 0; i < machine->virtio_count && !tables->error; i++) {
+        char name[16];
+        size_t device;
+        size_t resources;
+
+        snprintf(name, sizeof(name), "V%03X", i);
+        device = nv_aml_device(tables, name);
+        nv_aml_name_string(tables, "_HID", "LNRO0005");
+        nv_aml_name_integer(tables, "_UID", i);
+        nv_aml_name_integer(tables, "_CCA", 1);
+        nv_aml_name(tables, "_CRS");
+        resources = nv_aml_resources(tables);
+        nv_aml_resource_memory32(tables, (uint32_t)machine->virtio[i].window, VIRTIO_WINDOW);
+        nv_aml_resource_interrupt(tables, machine->virtio[i].pin,
+                                  nv_tables_is_level(machine, machine->virtio[i].pin));
         nv_aml_resources_end(tables, resources);
         nv_aml_end(tables, device);
     }
@@ -124,6 +151,8 @@ void nv_dsdt_write(struct nv_tables *tables, const struct nv_boot_machine *machi
     scope = nv_aml_scope(tables, "\\_SB");
     write_processors(tables, machine->vcpus);
     write_serials(tables, machine);
+    if (machine->has_irqchip)
+        write_virtio(tables, machine);
     if (machine->has_power && machine->has_irqchip) /* events need an interrupt */
         write_events(tables, machine);
     nv_aml_end(tables, scope);

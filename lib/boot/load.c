@@ -103,16 +103,16 @@ static int write_discovery(const struct nv_boot_source *source,
     return 0;
 }
 
-static int write_tables(const struct nv_boot_source *source, const struct nv_kernel *kernel,
+static int write_tables(const char *cmdline, const struct nv_kernel *kernel,
                         const struct nv_boot_data *data, const struct nv_memory *memory,
                         struct nestvirt_error **ret_error)
 {
-    size_t length = strnlen(source->cmdline, NESTVIRT_CMDLINE_MAX);
+    size_t length = strlen(cmdline);
     int r = nv_cpu_tables_write(memory, !kernel->is_pvh, ret_error);
 
     if (r < 0)
         return r;
-    r = nv_memory_write(memory, nv_gpa_at(NV_LAYOUT_CMDLINE), source->cmdline, length);
+    r = nv_memory_write(memory, nv_gpa_at(NV_LAYOUT_CMDLINE), cmdline, length);
     if (r == 0)
         r = nv_memory_clear(memory, nv_gpa_at(NV_LAYOUT_CMDLINE + length), 1);
     if (r < 0)
@@ -130,8 +130,11 @@ static int load_checked(const struct nv_boot_source *source, const struct nv_boo
 {
     struct nv_boot_data data = { 0 };
     struct nv_image initrd;
-    int r = check_low_memory(kernel, source->cmdline, memory, ret_error);
+    struct nv_cmdline cmdline;
+    int r = nv_cmdline_make(source, machine, &cmdline, ret_error);
 
+    if (r == 0)
+        r = check_low_memory(kernel, cmdline.text, memory, ret_error);
     if (r < 0)
         return r;
     r = check_initrd(source, kernel, memory, &initrd, &data, ret_error);
@@ -149,7 +152,7 @@ static int load_checked(const struct nv_boot_source *source, const struct nv_boo
     r = write_discovery(source, machine, memory, &data, ret_error);
     if (r < 0)
         return r;
-    return write_tables(source, kernel, &data, memory, ret_error);
+    return write_tables(cmdline.text, kernel, &data, memory, ret_error);
 }
 
 static int load_kernel(const struct nv_boot_source *source, const struct nv_boot_machine *machine,

@@ -49,7 +49,8 @@ void nv_bus_destroy(struct nv_bus *bus)
     destroy_space(&bus->port);
     destroy_space(&bus->mmio);
     for (uint32_t i = 0; i < bus->ioeventfd_count; i++)
-        close(bus->ioeventfds[i].config.fd);
+        if (!bus->ioeventfds[i].is_lent)
+            close(bus->ioeventfds[i].config.fd);
     free(bus->ioeventfds);
     bus->ioeventfds = NULL;
     bus->ioeventfd_count = 0;
@@ -165,10 +166,15 @@ int nv_bus_remove(struct nv_bus *bus, uint32_t number, struct nv_range *ret_rang
 void nv_bus_remove_internal(struct nv_bus *bus)
 {
     struct nv_range range;
+    uint32_t kept = 0;
 
     while (remove_number(&bus->port, NV_RANGE_INTERNAL, &range) ||
            remove_number(&bus->mmio, NV_RANGE_INTERNAL, &range))
         ;
+    for (uint32_t i = 0; i < bus->ioeventfd_count; i++)
+        if (!bus->ioeventfds[i].is_lent)
+            bus->ioeventfds[kept++] = bus->ioeventfds[i];
+    bus->ioeventfd_count = kept;
 }
 
 const struct nv_range *nv_bus_find(const struct nv_space *space, uint64_t address, uint32_t length)

@@ -29,8 +29,15 @@ struct nv_space {
 };
 
 struct nv_ioeventfd {
-    struct nestvirt_ioeventfd_config config; /* fd is ours */
+    struct nestvirt_ioeventfd_config config; /* fd is ours unless it is lent */
+    bool is_lent;                            /* by a device of the library for one build */
 };
+
+/*
+ * What a handler of the library may answer besides NESTVIRT_ACTION_*: not done yet, call again; in
+ * between the vCPU parks if it is asked to.
+ */
+enum { NV_ACTION_AGAIN = -1 };
 
 enum {
     NV_RANGE_INTERNAL = 0xffffffffu,
@@ -60,7 +67,7 @@ int nv_bus_add(struct nv_bus *bus, uint32_t space, const struct nv_range *range,
 int nv_bus_remove(struct nv_bus *bus, uint32_t number, struct nv_range *ret_range,
                   struct nestvirt_error **ret_error);
 
-/* Gives back every internal range. */
+/* Gives back every internal range and lent ioeventfd. */
 void nv_bus_remove_internal(struct nv_bus *bus);
 
 /* The range that holds all of [address, address + length), or NULL. */
@@ -73,6 +80,10 @@ void nv_bus_check_memory(const struct nv_bus *bus, const struct nv_memory *memor
 /* Adds an ioeventfd (config of our size); takes a duplicate of its fd. Errors: device.h. */
 int nv_bus_add_ioeventfd(struct nv_bus *bus, const struct nestvirt_ioeventfd_config *config,
                          struct nestvirt_error **ret_error);
+
+/* The same for a device of the library: fd stays its own, and must last until it is given back. */
+int nv_bus_lend_ioeventfd(struct nv_bus *bus, const struct nestvirt_ioeventfd_config *config,
+                          struct nestvirt_error **ret_error);
 
 /* Registers all ioeventfds with a new KVM VM. */
 int nv_bus_attach(const struct nv_bus *bus, const struct nestvirt_host *host, int vm_fd,

@@ -46,8 +46,9 @@ static bool same_place(const struct nestvirt_ioeventfd_config *a,
     return !(a->flags & b->flags & NESTVIRT_IOEVENTFD_DATAMATCH) || a->value == b->value;
 }
 
-int nv_bus_add_ioeventfd(struct nv_bus *bus, const struct nestvirt_ioeventfd_config *config,
-                         struct nestvirt_error **ret_error)
+/* Checks and makes room for one more, which it fills without a descriptor. */
+static int add(struct nv_bus *bus, const struct nestvirt_ioeventfd_config *config,
+               struct nv_ioeventfd **ret_entry, struct nestvirt_error **ret_error)
 {
     const struct nv_text name = nv_text("ioeventfd at 0x%llx", (unsigned long long)config->address);
     struct nv_ioeventfd *grown;
@@ -66,11 +67,39 @@ int nv_bus_add_ioeventfd(struct nv_bus *bus, const struct nestvirt_ioeventfd_con
     if (!grown)
         return nv_fail_sys(ret_error, ENOMEM, name.s, "malloc", "free memory in this process");
     bus->ioeventfds = grown;
+    *ret_entry = &grown[bus->ioeventfd_count];
+    **ret_entry = (struct nv_ioeventfd){ .config = *config };
+    return 0;
+}
+
+int nv_bus_add_ioeventfd(struct nv_bus *bus, const struct nestvirt_ioeventfd_config *config,
+                         struct nestvirt_error **ret_error)
+{
+    struct nv_ioeventfd *entry;
+    int r = add(bus, config, &entry, ret_error);
+
+    if (r < 0)
+        return r;
     r = nv_fd_dup(config->fd);
     if (r < 0)
-        return nv_fail_sys(ret_error, -r, name.s, "dup", nv_fd_hint(-r, "pass an open eventfd"));
-    grown[bus->ioeventfd_count] = (struct nv_ioeventfd){ .config = *config };
-    grown[bus->ioeventfd_count++].config.fd = r;
+        return nv_fail_sys(ret_error, -r,
+                           nv_text("ioeventfd at 0x%llx", (unsigned long long)config->address).s,
+                           "dup", nv_fd_hint(-r, "pass an open eventfd"));
+    entry->config.fd = r;
+    bus->ioeventfd_count++;
+    return 0;
+}
+
+int nv_bus_lend_ioeventfd(struct nv_bus *bus, const struct nestvirt_ioeventfd_config *config,
+                          struct nestvirt_error **ret_error)
+{
+    struct nv_ioeventfd *entry;
+    int r = add(bus, config, &entry, ret_error);
+
+    if (r < 0)
+        return r;
+    entry->is_lent = true;
+    bus->ioeventfd_count++;
     return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "bus/ioapic.h"
@@ -49,6 +50,36 @@ static int find_free_pin(const struct nv_irq *irq)
     return -1;
 }
 
+/* The internal edge pin with the fewest sharers, or -1. */
+static int find_shared_pin(const struct nv_irq *irq)
+{
+    int best = -1;
+
+    for (uint32_t i = 0; i < NV_IOAPIC_PINS; i++) {
+        const struct nv_pin *pin = &irq->pins[i];
+
+        if (!pin->is_shareable)
+            continue;
+        if (best < 0 || pin->sharers < irq->pins[best].sharers)
+            best = (int)i;
+    }
+    return best;
+}
+
+int nv_irq_share(struct nv_irq *irq, struct nestvirt_error **ret_error)
+{
+    int pin = find_free_pin(irq) < 0 ? find_shared_pin(irq) : -1;
+
+    if (pin >= 0) {
+        irq->pins[pin].sharers++;
+        return pin;
+    }
+    pin = nv_irq_claim(irq, NESTVIRT_IRQ_ANY, 0, true, ret_error);
+    if (pin >= 0)
+        irq->pins[pin].is_shareable = true;
+    return pin;
+}
+
 int nv_irq_claim(struct nv_irq *irq, uint32_t pin, uint32_t flags, bool internal,
                  struct nestvirt_error **ret_error)
 {
@@ -82,8 +113,25 @@ int nv_irq_claim(struct nv_irq *irq, uint32_t pin, uint32_t flags, bool internal
 void nv_irq_release_internal(struct nv_irq *irq)
 {
     for (uint32_t i = 0; i < NV_IOAPIC_PINS; i++)
-        if (irq->pins[i].is_internal)
+        if (irq->pins[i].is_internal) {
+            if (irq->pins[i].irqfd >= 0)
+                close(irq->pins[i].irqfd);
             irq->pins[i] = (struct nv_pin){ .irqfd = -1 };
+        }
+}
+
+int nv_irq_open_fd(struct nv_irq *irq, uint32_t pin, struct nestvirt_error **ret_error)
+{
+    int fd = irq->pins[pin].irqfd;
+
+    if (fd >= 0)
+        return fd;
+    fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return nv_fail_sys(ret_error, errno, pin_name(pin).s, "eventfd",
+                           nv_fd_hint(errno, "free memory in this process"));
+    irq->pins[pin].irqfd = fd;
+    return fd;
 }
 
 int nv_irq_add_fd(struct nv_irq *irq, uint32_t pin, int fd, struct nestvirt_error **ret_error)

@@ -17,7 +17,9 @@ struct nv_pin {
     bool is_internal; /* claimed by a device of the library for one build */
     bool is_level;
     bool is_raised;
-    int irqfd; /* ours; -1: none */
+    bool is_shareable; /* claimed by nv_irq_share() */
+    uint8_t sharers;   /* devices beyond the first */
+    int irqfd;         /* ours; -1: none */
     uint64_t entry;
     struct kvm_irq_routing_entry route; /* what KVM was told last; gsi and type 0: nothing */
 };
@@ -40,11 +42,23 @@ void nv_irq_destroy(struct nv_irq *irq);
 int nv_irq_claim(struct nv_irq *irq, uint32_t pin, uint32_t flags, bool internal,
                  struct nestvirt_error **ret_error);
 
+/*
+ * Claims an edge pin for a device of the library; when none is free, one that such devices share:
+ * each edge is a message of its own, and each device tells whether it was the cause.
+ */
+int nv_irq_share(struct nv_irq *irq, struct nestvirt_error **ret_error);
+
 /* Gives back the pins claimed as internal. */
 void nv_irq_release_internal(struct nv_irq *irq);
 
 /* Gives a claimed edge pin an irqfd (a duplicate of fd). */
 int nv_irq_add_fd(struct nv_irq *irq, uint32_t pin, int fd, struct nestvirt_error **ret_error);
+
+/*
+ * Gives a claimed edge pin an eventfd of its own, if it has none, and returns it: writing to it
+ * interrupts. The pin closes it.
+ */
+int nv_irq_open_fd(struct nv_irq *irq, uint32_t pin, struct nestvirt_error **ret_error);
 
 /* Creates the interrupt chip of a new KVM VM; before any vCPU, after all memory slots. */
 int nv_irq_create_chip(struct nv_irq *irq, const struct nestvirt_host *host, int vm_fd,

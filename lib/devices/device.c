@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/cleanup.h"
 #include "core/tags.h"
 #include "core/util.h"
 #include "host/file.h"
@@ -56,6 +57,7 @@ int nv_device_new(const struct nv_device_class *class, uint32_t number, void *ow
     *device = (struct nestvirt_device){
         .tag = NV_TAG_DEVICE, .number = number, .class = class, .owner = owner, .state = state
     };
+    pthread_mutex_init(&device->live_lock, NULL);
     for (size_t i = 0; i < class->property_count; i++) {
         const struct nv_property *row = &class->properties[i];
 
@@ -81,6 +83,7 @@ void nv_device_free(struct nestvirt_device *device)
         if (row->type == NESTVIRT_PROPERTY_STRING)
             free(*text_at(device, row));
     }
+    pthread_mutex_destroy(&device->live_lock);
     device->tag = NV_TAG_FREED;
     free(device->state);
     free(device);
@@ -93,28 +96,125 @@ static int name_error(struct nestvirt_device *device, int code, struct nestvirt_
     return code;
 }
 
+/* The virtio part of a device's state. */
+static struct nv_virtio *virtio_of(const struct nestvirt_device *device)
+{
+    return device->class->virtio ? device->state : NULL;
+}
+
+static int claim_virtio(struct nestvirt_device *device, const struct nv_device_env *env,
+                        struct nestvirt_error **ret_error)
+{
+    const struct nv_virtio_env virtio_env = {
+        .memory = env->memory,
+        .bus = env->bus,
+        .irq = env->irq,
+        .loop = env->loop,
+        .log = env->log,
+        .vm_name = env->vm_name,
+    };
+
+    return nv_virtio_claim(device->state, device->class->virtio, device->class->name,
+                           device->number, &virtio_env, ret_error);
+}
+
 int nv_device_claim(struct nestvirt_device *device, const struct nv_device_env *env,
                     struct nestvirt_error **ret_error)
 {
+    int r = 0;
+
     device->is_built = true;
-    return name_error(device, device->class->claim(device, env, ret_error), ret_error);
+    if (virtio_of(device))
+        r = claim_virtio(device, env, ret_error);
+    if (r >= 0 && device->class->claim)
+        r = device->class->claim(device, env, ret_error);
+    return name_error(device, r, ret_error);
+}
+
+static void set_live(struct nestvirt_device *device, bool is_live)
+{
+    NV_GUARD(&device->live_lock);
+    device->is_live = is_live;
 }
 
 int nv_device_wire(struct nestvirt_device *device, const struct nv_device_env *env,
                    struct nestvirt_error **ret_error)
 {
-    if (!device->class->wire)
-        return 0;
-    return name_error(device, device->class->wire(device, env, ret_error), ret_error);
+    int r = 0;
+
+    if (device->class->wire)
+        r = device->class->wire(device, env, ret_error);
+    if (r >= 0 && virtio_of(device))
+        r = nv_virtio_wire(virtio_of(device), ret_error);
+    if (r >= 0)
+        set_live(device, true);
+    return name_error(device, r, ret_error);
 }
 
 void nv_device_unbuild(struct nestvirt_device *device)
 {
+    struct nv_virtio *v = virtio_of(device);
+
     if (!device->is_built)
         return;
     device->is_built = false;
+    set_live(device, false);
+    if (v)
+        nv_virtio_quiesce(v);
     if (device->class->unbuild)
         device->class->unbuild(device);
+    if (v)
+        nv_virtio_unclaim(v);
+}
+
+void nv_device_start(struct nestvirt_device *device)
+{
+    if (virtio_of(device))
+        nv_virtio_start(virtio_of(device));
+    if (device->class->start)
+        device->class->start(device);
+}
+
+void nv_device_stop(struct nestvirt_device *device)
+{
+    if (virtio_of(device))
+        nv_virtio_halt(virtio_of(device));
+    if (device->class->stop)
+        device->class->stop(device);
+}
+
+void nv_device_pause(struct nestvirt_device *device)
+{
+    if (virtio_of(device))
+        nv_virtio_halt(virtio_of(device));
+    if (device->class->pause)
+        device->class->pause(device);
+}
+
+void nv_device_resume(struct nestvirt_device *device)
+{
+    if (device->class->resume)
+        device->class->resume(device);
+    if (virtio_of(device))
+        nv_virtio_resume(virtio_of(device));
+}
+
+void nv_device_describe(const struct nestvirt_device *device, struct nv_device_place *place)
+{
+    const struct nv_virtio *v = virtio_of(device);
+
+    if (v) {
+        place->is_virtio = true;
+        place->window = v->window;
+        place->pin = (uint8_t)v->pin;
+    }
+    if (device->class->describe)
+        device->class->describe(device, place);
+}
+
+bool nv_device_needs_loop(const struct nestvirt_device *device)
+{
+    return device->class->needs_loop || device->class->virtio;
 }
 
 int nv_device_claim_port(const struct nv_device_env *env, uint64_t port, uint64_t length,
@@ -158,13 +258,22 @@ static const struct nv_property *find_property(const struct nestvirt_device *dev
 static int set_number(struct nestvirt_device *device, const struct nv_property *row,
                       uint64_t number, struct nestvirt_error **ret_error)
 {
+    uint64_t old;
+    int r;
+
     if (number < row->min || number > row->max)
         return nv_fail(ret_error, -EINVAL, nv_device_name(device).s, row->help,
                        "property %s: %llu is not between %llu and %llu", row->name,
                        (unsigned long long)number, (unsigned long long)row->min,
                        (unsigned long long)row->max);
-    __atomic_store_n(number_at(device, row), number, __ATOMIC_RELAXED);
-    return 0;
+    old = __atomic_exchange_n(number_at(device, row), number, __ATOMIC_RELAXED);
+    if (!device->class->changed)
+        return 0;
+    NV_GUARD(&device->live_lock);
+    r = device->is_live ? device->class->changed(device, row, ret_error) : 0;
+    if (r < 0)
+        __atomic_store_n(number_at(device, row), old, __ATOMIC_RELAXED);
+    return r;
 }
 
 static int set_fd(struct nestvirt_device *device, const struct nv_property *row, int fd,

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "host/loop.h"
 #include "vcpu/vcpu.h"
+#include "virtio/virtio.h"
 
 /* A property row. The value lives in the device's state at offset: uint64_t, int (fd) or char *. */
 struct nv_property {
@@ -27,8 +28,19 @@ struct nv_property {
     const char *help;
 };
 
+struct nestvirt_device;
+
+/* What a device tells the room above. Called without a lock of the device, on any thread. */
+struct nv_device_owner {
+    void *owner;
+    void (*event)(void *owner, const struct nestvirt_device *device, uint32_t kind, uint64_t value);
+    void (*pause)(void *owner); /* pause the VM soon, as nestvirt_vm_pause() would */
+};
+
 /* What a device is wired to; given to build. */
 struct nv_device_env {
+    const struct nv_memory *memory;
+    struct nv_device_owner upward;
     struct nv_bus *bus;
     struct nv_irq *irq;
     struct nv_group *group;
@@ -41,17 +53,19 @@ struct nv_device_env {
 struct nv_device_place {
     bool is_serial;
     bool is_power; /* ACPI ports at NV_PORT_ACPI and the i8042 reset line */
+    bool is_virtio;
+    uint64_t window; /* of a virtio device */
     uint16_t port;
     uint8_t pin;
 };
 
-struct nestvirt_device;
-
 /*
  * A kind of device: one of these in one file, and one row in lib/devices/meson.build. Optional ops
- * are NULL.
+ * are NULL. The state of a virtio device begins with its struct nv_virtio, which is claimed before
+ * and wired after the device, quiesced before and given back after its unbuild.
  */
 struct nv_device_class {
+    const struct nv_virtio_class *virtio; /* NULL: not a virtio device */
     const char *name;
     const char *help;
     size_t state_size;
@@ -73,6 +87,12 @@ struct nv_device_class {
     void (*start)(struct nestvirt_device *device);
     /* All vCPUs have parked for good: bring out what is under way. Must not wait. */
     void (*stop)(struct nestvirt_device *device);
+    /* All vCPUs have parked for a while; they go on. Must not wait. */
+    void (*pause)(struct nestvirt_device *device);
+    void (*resume)(struct nestvirt_device *device);
+    /* A live property was set after wire; if the device refuses, the old value is put back. */
+    int (*changed)(struct nestvirt_device *device, const struct nv_property *row,
+                   struct nestvirt_error **ret_error);
     void (*describe)(const struct nestvirt_device *device, struct nv_device_place *place);
     /* Asks the guest to shut down; -ENOTSUP with the reason. */
     int (*request_stop)(struct nestvirt_device *device, struct nestvirt_error **ret_error);
@@ -84,7 +104,9 @@ struct nestvirt_device {
     const struct nv_device_class *class;
     void *owner; /* the VM */
     bool is_built;
-    void *state; /* class->state_size bytes */
+    pthread_mutex_t live_lock; /* is_live, and a call of changed */
+    bool is_live;              /* wired */
+    void *state;               /* class->state_size bytes */
 };
 
 /* Generated from lib/devices/meson.build; ends with NULL. */
@@ -105,6 +127,14 @@ int nv_device_claim(struct nestvirt_device *device, const struct nv_device_env *
 int nv_device_wire(struct nestvirt_device *device, const struct nv_device_env *env,
                    struct nestvirt_error **ret_error);
 void nv_device_unbuild(struct nestvirt_device *device);
+
+/* The guest starts, ends, is paused, goes on; and what to tell the boot tables. */
+void nv_device_start(struct nestvirt_device *device);
+void nv_device_stop(struct nestvirt_device *device);
+void nv_device_pause(struct nestvirt_device *device);
+void nv_device_resume(struct nestvirt_device *device);
+void nv_device_describe(const struct nestvirt_device *device, struct nv_device_place *place);
+bool nv_device_needs_loop(const struct nestvirt_device *device);
 
 /* Property access by name; is_new: the VM is in state new. Errors: device.h (public). */
 int nv_device_set(struct nestvirt_device *device, const char *name, uint32_t type, bool is_new,

@@ -10,11 +10,13 @@
 
 #include "core/cleanup.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "core/tags.h"
+#include "core/util.h"
 #include "host/thread.h"
 
-/* Marks the event of quit_fd; no place has this number. */
-static const uint64_t QUIT = UINT64_MAX;
+/* Marks the event of wake_fd; no place has this number. */
+static const uint64_t WAKE = UINT64_MAX;
 
 static uint64_t place_key(const struct nestvirt_loop *loop, uint32_t place)
 {
@@ -39,6 +41,64 @@ static void dispatch(struct nestvirt_loop *loop, const struct epoll_event *event
     pthread_cond_broadcast(&loop->idle);
 }
 
+/* Takes a timer out of the list. Called with the lock held. */
+static void unlink_timer(struct nestvirt_loop *loop, struct nv_timer *timer)
+{
+    struct nv_timer **at = &loop->timers;
+
+    while (*at && *at != timer)
+        at = &(*at)->next;
+    if (*at)
+        *at = timer->next;
+    timer->deadline_ns = 0;
+}
+
+/* The timer to fire next, NULL if none is set. Called with the lock held. */
+static struct nv_timer *first_timer(const struct nestvirt_loop *loop)
+{
+    struct nv_timer *first = loop->timers;
+
+    for (struct nv_timer *timer = first; timer; timer = timer->next)
+        if (timer->deadline_ns < first->deadline_ns)
+            first = timer;
+    return first;
+}
+
+/* Fires what is due and returns how long to sleep, in milliseconds; -1 for ever. */
+static int run_timers(struct nestvirt_loop *loop)
+{
+    enum { FIRED_MAX = 64 };
+    struct nv_timer *timer;
+    int fired = 0;
+
+    NV_GUARD(&loop->lock);
+    while ((timer = first_timer(loop))) {
+        uint64_t now_ns = nv_now_ns();
+
+        if (timer->deadline_ns > now_ns)
+            return (int)NV_MIN((timer->deadline_ns - now_ns) / 1000000u + 1, 1000000000u);
+        unlink_timer(loop, timer);
+        loop->firing = timer;
+        pthread_mutex_unlock(&loop->lock);
+        timer->fn(timer->user_data);
+        pthread_mutex_lock(&loop->lock);
+        loop->firing = NULL;
+        pthread_cond_broadcast(&loop->idle);
+        if (++fired == FIRED_MAX) /* descriptors have their turn */
+            return 0;
+    }
+    return -1;
+}
+
+static bool is_to_quit(struct nestvirt_loop *loop)
+{
+    eventfd_t value;
+
+    eventfd_read(loop->wake_fd, &value);
+    NV_GUARD(&loop->lock);
+    return loop->quit;
+}
+
 static void *loop_main(void *argument)
 {
     struct nestvirt_loop *loop = argument;
@@ -46,12 +106,14 @@ static void *loop_main(void *argument)
     nv_thread_set_name("nv-loop");
     for (;;) {
         struct epoll_event events[NV_LOOP_BATCH];
-        int count = epoll_wait(loop->epoll_fd, events, NV_LOOP_BATCH, -1);
+        int timeout_ms = run_timers(loop);
+        int count = epoll_wait(loop->epoll_fd, events, NV_LOOP_BATCH, timeout_ms);
 
         for (int i = 0; i < count; i++) {
-            if (events[i].data.u64 == QUIT)
+            if (events[i].data.u64 != WAKE)
+                dispatch(loop, &events[i]);
+            else if (is_to_quit(loop))
                 return NULL;
-            dispatch(loop, &events[i]);
         }
     }
 }
@@ -59,13 +121,16 @@ static void *loop_main(void *argument)
 static void loop_destroy(struct nestvirt_loop *loop)
 {
     if (loop->has_thread) {
-        eventfd_write(loop->quit_fd, 1);
+        pthread_mutex_lock(&loop->lock);
+        loop->quit = true;
+        pthread_mutex_unlock(&loop->lock);
+        eventfd_write(loop->wake_fd, 1);
         pthread_join(loop->thread, NULL);
     }
     if (loop->epoll_fd >= 0)
         close(loop->epoll_fd);
-    if (loop->quit_fd >= 0)
-        close(loop->quit_fd);
+    if (loop->wake_fd >= 0)
+        close(loop->wake_fd);
     pthread_mutex_destroy(&loop->lock);
     pthread_cond_destroy(&loop->idle);
     free(loop->places);
@@ -75,18 +140,18 @@ static void loop_destroy(struct nestvirt_loop *loop)
 
 static int loop_open(struct nestvirt_loop *loop, struct nestvirt_error **ret_error)
 {
-    struct epoll_event quit = { .events = EPOLLIN, .data.u64 = QUIT };
+    struct epoll_event wake = { .events = EPOLLIN, .data.u64 = WAKE };
     int r;
 
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0)
         return nv_fail_sys(ret_error, errno, "event loop", "epoll_create1",
                            "raise the limit on open files");
-    loop->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->quit_fd < 0)
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->wake_fd < 0)
         return nv_fail_sys(ret_error, errno, "event loop", "eventfd",
                            "raise the limit on open files");
-    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->quit_fd, &quit) < 0)
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &wake) < 0)
         return nv_fail_sys(ret_error, errno, "event loop", "epoll_ctl",
                            "raise fs.epoll.max_user_watches");
     r = nv_thread_create(&loop->thread, NULL, loop_main, loop);
@@ -107,7 +172,7 @@ int nv_loop_new(struct nestvirt_loop **ret_loop, struct nestvirt_error **ret_err
                            "free memory in this process");
     loop->tag = NV_TAG_LOOP;
     atomic_init(&loop->references, 1);
-    loop->epoll_fd = loop->quit_fd = -1;
+    loop->epoll_fd = loop->wake_fd = -1;
     loop->process = (uint32_t)getpid();
     pthread_mutex_init(&loop->lock, NULL);
     pthread_cond_init(&loop->idle, NULL);
@@ -203,6 +268,26 @@ void nv_loop_remove(struct nestvirt_loop *loop, struct nv_source *source)
     disable(loop, source);
     while (loop->running == source && !nv_loop_is_own_thread(loop))
         pthread_cond_wait(&loop->idle, &loop->lock);
+}
+
+void nv_loop_set_timer(struct nestvirt_loop *loop, struct nv_timer *timer, uint64_t deadline_ns)
+{
+    NV_GUARD(&loop->lock);
+    unlink_timer(loop, timer);
+    timer->deadline_ns = NV_MAX(deadline_ns, 1u);
+    timer->next = loop->timers;
+    loop->timers = timer;
+    if (!nv_loop_is_own_thread(loop) && first_timer(loop) == timer)
+        eventfd_write(loop->wake_fd, 1);
+}
+
+void nv_loop_clear_timer(struct nestvirt_loop *loop, struct nv_timer *timer)
+{
+    NV_GUARD(&loop->lock);
+    unlink_timer(loop, timer);
+    while (loop->firing == timer && !nv_loop_is_own_thread(loop))
+        pthread_cond_wait(&loop->idle, &loop->lock);
+    unlink_timer(loop, timer); /* its callback may have set it again */
 }
 
 bool nv_loop_is_own_thread(const struct nestvirt_loop *loop)

@@ -22,6 +22,15 @@ struct nv_source {
     uint32_t place; /* in the loop's table, from 1; 0: not added */
 };
 
+/* Calls back once at a time. Owned by whoever sets it; must stay until it is cleared. */
+struct nv_timer {
+    /* Called on the loop's thread. */
+    void (*fn)(void *user_data);
+    void *user_data;
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: not set */
+    struct nv_timer *next;
+};
+
 /* A place in the loop's table. Its generation tells late events of a former source apart. */
 struct nv_loop_place {
     struct nv_source *source;
@@ -32,12 +41,15 @@ struct nestvirt_loop {
     uint32_t tag;
     atomic_uint references;
     int epoll_fd;
-    int quit_fd;
+    int wake_fd; /* the thread looks at quit and the timers */
+    bool quit;
     bool has_thread;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t idle; /* signalled when a callback has returned */
     struct nv_source *running;
+    struct nv_timer *timers; /* those that are set, in no order: a few of each VM */
+    struct nv_timer *firing;
     struct nv_loop_place *places;
     uint32_t place_count;
     uint32_t process; /* of the creator, for children that free an inherited loop */
@@ -60,6 +72,14 @@ void nv_loop_disable(struct nestvirt_loop *loop, struct nv_source *source);
 
 /* Stops watching; when it returns, the callback does not run any more and will not again. */
 void nv_loop_remove(struct nestvirt_loop *loop, struct nv_source *source);
+
+/*
+ * Sets a timer, anew if it is set; a deadline in the past fires at once. Precise to a millisecond.
+ * Never fails. clear: when it returns, the callback does not run any more and will not, until the
+ * timer is set again; so it must not hold a lock that the callback takes.
+ */
+void nv_loop_set_timer(struct nestvirt_loop *loop, struct nv_timer *timer, uint64_t deadline_ns);
+void nv_loop_clear_timer(struct nestvirt_loop *loop, struct nv_timer *timer);
 
 /* True on the loop's own thread. */
 bool nv_loop_is_own_thread(const struct nestvirt_loop *loop);

@@ -17,6 +17,7 @@
  * 0x000f0000     0x10000    MP table, floating pointer first
  * 0x00100000     ..         the kernel, unless it asks for another place
  * 0xc0000000     1 GiB      the gap: windows of devices and interrupt controllers
+ * 0xd0000000     0x40000    windows of virtio devices, a page each
  * 0x100000000    ..         RAM continued
  */
 #define NV_LAYOUT_GDT 0x00000500ull
@@ -35,6 +36,10 @@
 #define NV_LAYOUT_HIGH_START 0x00100000ull
 #define NV_LAYOUT_GAP 0xc0000000ull
 #define NV_LAYOUT_GAP_END 0x100000000ull
+
+/* Windows of virtio devices; free for other use where a VM has fewer devices. */
+#define NV_LAYOUT_VIRTIO 0xd0000000ull
+#define NV_LAYOUT_VIRTIO_STRIDE 0x1000ull
 
 /* Windows of the library, never given to memory or handlers. */
 #define NV_LAYOUT_IOAPIC 0xfec00000ull

@@ -116,6 +116,7 @@ static int create_vcpu(struct nestvirt_vcpu *vcpu, const struct nv_cpuid_masks *
     pthread_mutex_unlock(&vcpu->lock);
     vcpu->io_position = 0;
     vcpu->awaits_answer = false;
+    vcpu->has_again = false;
     vcpu->is_halted = false;
     vcpu->has_run_mask = false;
     atomic_store(&vcpu->is_canceled, false);

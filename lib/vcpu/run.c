@@ -116,6 +116,8 @@ static enum nv_step access_one(struct nestvirt_vcpu *vcpu, uint32_t space, uint6
         if (is_write)
             memcpy(access.data, data, length);
         action = range->fn(range->user_data, &access);
+        if (action == NV_ACTION_AGAIN && range->number == NV_RANGE_INTERNAL)
+            return NV_STEP_AGAIN;
         if (action == NESTVIRT_ACTION_RESUME || action == NESTVIRT_ACTION_STOP) {
             if (!is_write)
                 memcpy(data, access.data, length);
@@ -272,12 +274,21 @@ static bool is_to_leave(struct nestvirt_vcpu *vcpu)
 enum nv_step nv_vcpu_run(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit)
 {
     const struct nv_kvm_ops *ops = vcpu->group->host->ops;
-    enum nv_step step = NV_STEP_RESUME;
+    enum nv_step step = vcpu->has_again ? NV_STEP_AGAIN : NV_STEP_RESUME;
 
+    vcpu->has_again = false;
     if (vcpu->awaits_answer)
         step = finish_delivered(vcpu, exit);
-    while (step == NV_STEP_RESUME) {
+    while (step == NV_STEP_RESUME || step == NV_STEP_AGAIN) {
         int r;
+
+        if (step == NV_STEP_AGAIN) {
+            vcpu->has_again = is_to_leave(vcpu);
+            if (vcpu->has_again)
+                return NV_STEP_LEAVE;
+            step = handle_exit(vcpu, exit);
+            continue;
+        }
 
         if (vcpu->is_halted)
             return NV_STEP_LEAVE;

@@ -41,6 +41,7 @@ struct nestvirt_vcpu {
 
     /* Touched by the runner alone. */
     uint32_t io_position; /* element of a string port access under way */
+    bool has_again;       /* an access is to be done again before the vCPU goes on */
     bool awaits_answer;   /* a read exit went to the caller; its data comes with the next run */
     bool is_halted;       /* HLT without an interrupt chip: nothing will wake it */
     struct nv_log_limit unhandled_limit;
@@ -152,6 +153,7 @@ int nv_vcpu_set_run_mask(struct nestvirt_vcpu *vcpu, const sigset_t *mask);
 enum nv_step {
     NV_STEP_RESUME,  /* go on */
     NV_STEP_DELIVER, /* exit is filled; the caller of a manual vCPU gets it */
+    NV_STEP_AGAIN,   /* within this room: the handler wants to be called again */
     NV_STEP_LEAVE    /* canceled, parked or ended */
 };
 

@@ -74,7 +74,7 @@ static int ensure_loop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error
     int r;
 
     for (uint32_t i = 0; i < vm->device_count; i++)
-        needed |= vm->devices[i]->class->needs_loop;
+        needed |= nv_device_needs_loop(vm->devices[i]);
     if (!needed || vm->loop)
         return 0;
     r = nv_loop_new(&loop, ret_error);
@@ -87,6 +87,8 @@ static int ensure_loop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error
 static struct nv_device_env make_env(struct nestvirt_vm *vm)
 {
     return (struct nv_device_env){
+        .memory = &vm->memory,
+        .upward = { .owner = vm, .event = nv_vm_device_event, .pause = nv_vm_pause_soon },
         .bus = &vm->bus,
         .irq = &vm->irq,
         .group = &vm->group,
@@ -149,11 +151,14 @@ static void describe_machine(const struct nestvirt_vm *vm, struct nv_boot_machin
     for (uint32_t i = 0; i < vm->device_count; i++) {
         struct nv_device_place place = { 0 };
 
-        if (vm->devices[i]->class->describe)
-            vm->devices[i]->class->describe(vm->devices[i], &place);
+        nv_device_describe(vm->devices[i], &place);
         if (place.is_serial && machine->serial_count < NV_BOOT_SERIALS_MAX) {
             machine->serial[machine->serial_count].port = place.port;
             machine->serial[machine->serial_count++].pin = place.pin;
+        }
+        if (place.is_virtio && machine->virtio_count < NV_BOOT_VIRTIO_MAX) {
+            machine->virtio[machine->virtio_count].window = place.window;
+            machine->virtio[machine->virtio_count++].pin = place.pin;
         }
         if (place.is_power) {
             machine->has_power = true;

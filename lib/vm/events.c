@@ -3,6 +3,7 @@
 #include "vm/events.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -24,6 +25,12 @@ void nv_events_destroy(struct nv_events *events)
     pthread_mutex_destroy(&events->lock);
 }
 
+/* What a guest can cause as often as it likes. */
+static bool is_from_guest(uint32_t kind)
+{
+    return kind == NESTVIRT_EVENT_UNHANDLED_EXIT || kind == NESTVIRT_EVENT_IO_ERROR;
+}
+
 void nv_events_push(struct nv_events *events, uint32_t kind, uint32_t vcpu,
                     const uint64_t values[4])
 {
@@ -31,8 +38,7 @@ void nv_events_push(struct nv_events *events, uint32_t kind, uint32_t vcpu,
 
     NV_GUARD(&events->lock);
     /* What a guest can cause leaves room for what its owner must know. */
-    if (events->count >=
-        (kind == NESTVIRT_EVENT_UNHANDLED_EXIT ? NV_EVENTS_MAX / 2u : (uint32_t)NV_EVENTS_MAX)) {
+    if (events->count >= (is_from_guest(kind) ? NV_EVENTS_MAX / 2u : (uint32_t)NV_EVENTS_MAX)) {
         events->lost++;
         return;
     }

@@ -112,10 +112,18 @@ int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     if (vm->state != NESTVIRT_STATE_BUILT)
         return refuse(vm, -EBUSY, "start", "call nestvirt_vm_build first", ret_error);
     for (uint32_t i = 0; i < vm->device_count; i++)
-        if (vm->devices[i]->class->start)
-            vm->devices[i]->class->start(vm->devices[i]);
+        nv_device_start(vm->devices[i]);
+    atomic_store(&vm->is_to_pause, false);
     release(vm);
     return 0;
+}
+
+void nv_vm_set_paused(struct nestvirt_vm *vm)
+{
+    for (uint32_t i = 0; i < vm->device_count; i++)
+        nv_device_pause(vm->devices[i]);
+    nv_vm_set_state(vm, NESTVIRT_STATE_PAUSED);
+    pthread_cond_broadcast(&vm->group.changed);
 }
 
 static int signal_failed(struct nestvirt_vm *vm, int code, struct nestvirt_error **ret_error)
@@ -140,7 +148,8 @@ int nv_vm_pause(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     nv_group_wait_parked(&vm->group, UINT64_MAX);
     if (has_stopped(vm)) /* the guest ended in that moment */
         return refuse(vm, -EBUSY, "pause", "see nestvirt_vm_wait", ret_error);
-    nv_vm_set_state(vm, NESTVIRT_STATE_PAUSED);
+    if (vm->state == NESTVIRT_STATE_RUNNING)
+        nv_vm_set_paused(vm);
     return 0;
 }
 
@@ -160,6 +169,8 @@ int nv_vm_resume(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     if (vm->state != NESTVIRT_STATE_PAUSED)
         return refuse(vm, -EBUSY, "resume", "pause it first, or start it", ret_error);
     mark_clock(vm);
+    for (uint32_t i = 0; i < vm->device_count; i++)
+        nv_device_resume(vm->devices[i]);
     release(vm);
     return 0;
 }

@@ -38,15 +38,39 @@ static void on_parked(void *owner)
     uint64_t values[4] = { vm->group.result.reason };
     bool has_failed = vm->group.result.reason == NESTVIRT_RESULT_INTERNAL_ERROR;
 
+    if (!vm->group.has_ended && vm->state == NESTVIRT_STATE_RUNNING &&
+        atomic_exchange(&vm->is_to_pause, false))
+        nv_vm_set_paused(vm);
     if (!vm->group.has_ended || vm->state == NESTVIRT_STATE_STOPPED ||
         vm->state == NESTVIRT_STATE_FAILED)
         return;
     for (uint32_t i = 0; i < vm->device_count; i++)
-        if (vm->devices[i]->class->stop)
-            vm->devices[i]->class->stop(vm->devices[i]);
+        nv_device_stop(vm->devices[i]);
     nv_vm_set_state(vm, has_failed ? NESTVIRT_STATE_FAILED : NESTVIRT_STATE_STOPPED);
     nv_events_push(&vm->events, NESTVIRT_EVENT_STOPPED, vm->group.result.vcpu, values);
     pthread_cond_broadcast(&vm->group.changed);
+}
+
+void nv_vm_device_event(void *owner, const struct nestvirt_device *device, uint32_t kind,
+                        uint64_t value)
+{
+    struct nestvirt_vm *vm = owner;
+    const uint64_t values[4] = { device->number, value };
+
+    nv_events_push(&vm->events, kind, 0, values);
+}
+
+void nv_vm_pause_soon(void *owner)
+{
+    struct nestvirt_vm *vm = owner;
+
+    NV_GUARD(&vm->group.lock);
+    if (vm->state != NESTVIRT_STATE_RUNNING || vm->group.has_ended)
+        return;
+    atomic_store(&vm->is_to_pause, true);
+    nv_group_park(&vm->group); /* one that could not be signalled parks at its next exit */
+    if (vm->group.active == 0)
+        on_parked(vm);
 }
 
 static void on_unhandled(void *owner, const struct nestvirt_exit *exit)
@@ -103,7 +127,8 @@ int nv_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config *confi
     vm->chip = config->interrupt_chip;
     vm->state = NESTVIRT_STATE_NEW;
     vm->boot.kernel_fd = vm->boot.initrd_fd = -1;
-    vm->boot.discovery = NESTVIRT_DISCOVERY_MPTABLE | NESTVIRT_DISCOVERY_ACPI;
+    vm->boot.discovery =
+        NESTVIRT_DISCOVERY_MPTABLE | NESTVIRT_DISCOVERY_ACPI | NESTVIRT_DISCOVERY_CMDLINE;
     pthread_mutex_init(&vm->api_lock, NULL);
     nv_memory_init(&vm->memory);
     nv_irq_init(&vm->irq, vm->chip);

@@ -43,7 +43,8 @@ struct nestvirt_vm {
      */
     pthread_mutex_t api_lock;
     atomic_int state;
-    atomic_bool is_freeing; /* the first call of free has it */
+    atomic_bool is_to_pause; /* a device asked for it */
+    atomic_bool is_freeing;  /* the first call of free has it */
 
     struct nv_memory memory;
     struct nv_bus bus;
@@ -85,6 +86,9 @@ const char *nv_result_name(uint32_t reason);
 /* Stores a new state and queues the event. Group lock held, or no thread exists yet. */
 void nv_vm_set_state(struct nestvirt_vm *vm, int state);
 
+/* All vCPUs have parked: devices pause too. Group lock held. */
+void nv_vm_set_paused(struct nestvirt_vm *vm);
+
 /* State changes; api_lock held. Errors: vm.h (public). */
 int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
@@ -96,6 +100,11 @@ int nv_vm_stop(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_err
 int nv_vm_wait(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_vm_result *ret_result,
                struct nestvirt_error **ret_error);
 int nv_vm_request_stop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+
+/* What devices call: an event of theirs; and a pause as soon as the vCPUs have parked. */
+void nv_vm_device_event(void *owner, const struct nestvirt_device *device, uint32_t kind,
+                        uint64_t value);
+void nv_vm_pause_soon(void *owner);
 
 /* Runs a vCPU by hand on this thread. */
 int nv_vm_run_vcpu(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit,

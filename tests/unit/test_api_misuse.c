@@ -135,7 +135,7 @@ START_TEST(test_misuse_14_boot_files)
     flat.mode = 0;
     flat.reserved = 1;
     ck_nv_fails(nestvirt_boot_set_flat(vm, "/proc/self/exe", &flat, &error), -EINVAL);
-    ck_nv_fails(nestvirt_boot_set_discovery(vm, 4, &error), -EINVAL);
+    ck_nv_fails(nestvirt_boot_set_discovery(vm, 8, &error), -EINVAL);
     memset(line, 'x', sizeof(line));
     line[NESTVIRT_CMDLINE_MAX + 1] = '\0';
     ck_nv_fails(nestvirt_boot_set_cmdline(vm, line, &error), -E2BIG);

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns a virtio device's life on the host's side: queues and their eventfds, passes, interrupts. */
+#include "virtio/virtio.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/cleanup.h"
+#include "core/error.h"
+#include "core/util.h"
+#include "host/file.h"
+#include "memory/layout.h"
+#include "virtio/registers.h"
+
+/* Interrupt status bits (virtio 1.2, 4.2.2). */
+enum { INTERRUPT_USED = 1, INTERRUPT_CONFIG = 2 };
+
+/* Counters are read as properties, without the lock. */
+static void count(uint64_t *counter)
+{
+    __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+static void interrupt(struct nv_virtio *v, uint32_t why)
+{
+    atomic_fetch_or(&v->interrupt_status, why);
+    if (v->has_pin)
+        eventfd_write(v->irq_fd, 1);
+}
+
+struct nv_virtio *nv_virtio_lock(struct nv_virtio *v)
+{
+    pthread_mutex_lock(&v->lock);
+    return v;
+}
+
+void nv_virtio_unlock(struct nv_virtio *v)
+{
+    const char *why = v->why;
+
+    v->why = NULL;
+    if (why && !nv_log_allowed(&v->log_limit))
+        why = NULL;
+    pthread_mutex_unlock(&v->lock);
+    if (why)
+        nv_log(v->log, NESTVIRT_LOG_WARNING, "%s needs a reset: %s", v->name, why);
+}
+
+bool nv_virtio_is_live(const struct nv_virtio *v)
+{
+    return (v->status & NV_VIRTIO_DRIVER_OK) &&
+           !(v->status & (NV_VIRTIO_NEEDS_RESET | NV_VIRTIO_FAILED)) && !v->is_resetting;
+}
+
+bool nv_virtio_can_serve(const struct nv_virtio *v, uint32_t queue)
+{
+    return v->is_running && nv_virtio_is_live(v) && queue < v->queue_count &&
+           v->queues[queue].ring.is_ready && !v->queues[queue].is_dropping;
+}
+
+void nv_virtio_break(struct nv_virtio *v, const char *why)
+{
+    if (v->status & NV_VIRTIO_NEEDS_RESET)
+        return;
+    v->status |= NV_VIRTIO_NEEDS_RESET;
+    v->why = why;
+    count(&v->faults);
+    if (v->status & NV_VIRTIO_DRIVER_OK)
+        interrupt(v, INTERRUPT_CONFIG);
+}
+
+void nv_virtio_config_changed(struct nv_virtio *v)
+{
+    v->generation++;
+    if (nv_virtio_is_live(v))
+        interrupt(v, INTERRUPT_CONFIG);
+}
+
+int nv_virtio_pop(struct nv_virtio *v, uint32_t queue, struct nv_chain *chain)
+{
+    struct nv_virtio_queue *q = &v->queues[queue];
+    int r;
+
+    if (!nv_virtio_can_serve(v, queue) || q->budget == 0)
+        return 0;
+    r = nv_queue_pop(&q->ring, chain);
+    if (r == 0)
+        q->is_drained = true;
+    if (r < 0)
+        nv_virtio_break(v, q->ring.fault ? q->ring.fault : "out of memory");
+    if (r <= 0)
+        return 0;
+    q->budget--;
+    return 1;
+}
+
+void nv_virtio_unpop(struct nv_virtio *v, uint32_t queue, const struct nv_chain *chain)
+{
+    nv_queue_unpop(&v->queues[queue].ring, chain);
+    v->queues[queue].budget++;
+}
+
+void nv_virtio_complete(struct nv_virtio *v, uint32_t queue, const struct nv_chain *chain,
+                        uint32_t written)
+{
+    if (nv_virtio_is_live(v) && v->queues[queue].ring.is_ready && !v->queues[queue].is_dropping)
+        nv_queue_push(&v->queues[queue].ring, chain->head, written);
+}
+
+void nv_virtio_hold(struct nv_virtio *v, uint32_t queue)
+{
+    v->queues[queue].held++;
+}
+
+bool nv_virtio_release(struct nv_virtio *v, uint32_t queue, const struct nv_chain *chain,
+                       uint32_t written)
+{
+    struct nv_virtio_queue *q = &v->queues[queue];
+    bool is_wanted = nv_virtio_is_live(v) && q->ring.is_ready && !q->is_dropping;
+
+    if (is_wanted)
+        nv_queue_push(&q->ring, chain->head, written);
+    if (--q->held == 0)
+        pthread_cond_broadcast(&v->drained);
+    return is_wanted;
+}
+
+void nv_virtio_signal(struct nv_virtio *v, uint32_t queue)
+{
+    struct nv_virtio_queue *q = &v->queues[queue];
+
+    if (nv_virtio_is_live(v) && q->ring.is_ready && nv_queue_wants_interrupt(&q->ring))
+        interrupt(v, INTERRUPT_USED);
+}
+
+void nv_virtio_serve_later(struct nv_virtio *v, uint32_t queue)
+{
+    if (v->loop)
+        eventfd_write(v->queues[queue].kick.fd, 1);
+}
+
+void nv_virtio_serve(struct nv_virtio *v, uint32_t queue)
+{
+    struct nv_virtio_queue *q = &v->queues[queue];
+    bool has_more;
+
+    if (q->is_serving || !nv_virtio_can_serve(v, queue))
+        return;
+    q->is_serving = true;
+    q->budget = q->ring.size;
+    do {
+        q->is_drained = has_more = false;
+        nv_queue_silence(&q->ring);
+        v->class->serve(v, queue);
+        if (nv_virtio_can_serve(v, queue) && q->is_drained)
+            has_more = nv_queue_arm(&q->ring);
+    } while (has_more && q->budget > 0);
+    q->is_serving = false;
+    nv_virtio_signal(v, queue);
+    /* One pass serves at most a queue full; then others have their turn. */
+    if (q->budget == 0 && nv_virtio_can_serve(v, queue) && nv_queue_has_more(&q->ring))
+        nv_virtio_serve_later(v, queue);
+}
+
+void nv_virtio_notify(struct nv_virtio *v, uint32_t queue)
+{
+    if (v->loop) {
+        nv_virtio_serve_later(v, queue);
+    } else {
+        count(&v->notified);
+        nv_virtio_serve(v, queue);
+    }
+}
+
+void nv_virtio_ignore(struct nv_virtio *v)
+{
+    count(&v->ignored);
+}
+
+/* The guest has written to QueueNotify, or something wants the queue to be looked at. */
+static void on_kick(void *user_data, uint32_t events)
+{
+    struct nv_virtio_queue *q = user_data;
+    struct nv_virtio *v = q->v;
+    eventfd_t value;
+
+    eventfd_read(q->kick.fd, &value);
+    NV_VIRTIO_GUARD(v);
+    count(&v->notified);
+    nv_virtio_serve(v, (uint32_t)(q - v->queues));
+}
+
+static void init_lock(struct nv_virtio *v)
+{
+    pthread_condattr_t attributes;
+
+    pthread_mutex_init(&v->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&v->drained, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static int claim_window(struct nv_virtio *v, uint32_t number, struct nestvirt_error **ret_error)
+{
+    const struct nv_range range = {
+        .address = NV_LAYOUT_VIRTIO + (uint64_t)number * NV_LAYOUT_VIRTIO_STRIDE,
+        .length = NV_VIRTIO_WINDOW,
+        .fn = nv_virtio_access,
+        .user_data = v,
+    };
+
+    v->window = range.address;
+    return nv_bus_add(v->bus, NESTVIRT_SPACE_MMIO, &range, true, ret_error);
+}
+
+int nv_virtio_claim(struct nv_virtio *v, const struct nv_virtio_class *class, const char *name,
+                    uint32_t number, const struct nv_virtio_env *env,
+                    struct nestvirt_error **ret_error)
+{
+    int r;
+
+    if ((v->queue_size & (v->queue_size - 1)) != 0)
+        return nv_fail(ret_error, -EINVAL, "property queue_size",
+                       nv_text("use %llu", 1ull << (63 - __builtin_clzll(v->queue_size))).s,
+                       "%llu is not a power of two", (unsigned long long)v->queue_size);
+    v->class = class;
+    v->memory = env->memory;
+    v->bus = env->bus;
+    v->irq = env->irq;
+    v->loop = env->loop;
+    v->log = env->log;
+    snprintf(v->name, sizeof(v->name), "vm %s: device %u (%s)", env->vm_name, number, name);
+    v->queue_count = 0;
+    v->offered = 0;
+    v->config_length = 0;
+    v->queues = NULL;
+    v->has_pin = v->is_wired = v->is_running = false;
+    v->irq_fd = -1;
+    memset(v->config, 0, sizeof(v->config));
+    init_lock(v);
+    v->is_claimed = true;
+    nv_virtio_clear(v);
+    r = claim_window(v, number, ret_error);
+    if (r < 0 || v->irq->chip == NESTVIRT_CHIP_NONE)
+        return r;
+    r = nv_irq_share(v->irq, ret_error);
+    if (r < 0)
+        return r;
+    v->pin = (uint32_t)r;
+    v->has_pin = true;
+    return 0;
+}
+
+static int out_of(struct nestvirt_error **ret_error, int code, const char *call, const char *hint)
+{
+    return nv_fail_sys(ret_error, -code, "queue", call, nv_fd_hint(-code, hint));
+}
+
+/* One queue's notification: an eventfd that KVM signals without an exit. */
+static int wire_queue(struct nv_virtio *v, uint32_t number, struct nestvirt_error **ret_error)
+{
+    struct nv_virtio_queue *q = &v->queues[number];
+    struct nestvirt_ioeventfd_config config = {
+        .size = sizeof(config),
+        .flags = NESTVIRT_IOEVENTFD_DATAMATCH,
+        .space = NESTVIRT_SPACE_MMIO,
+        .length = 4,
+        .address = v->window + NV_VIRTIO_REG_QUEUE_NOTIFY,
+        .value = number,
+    };
+    int r;
+
+    q->kick = (struct nv_source){ .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                                  .fn = on_kick,
+                                  .user_data = q };
+    if (q->kick.fd < 0)
+        return out_of(ret_error, -errno, "eventfd", "use fewer queues");
+    r = nv_loop_add(v->loop, &q->kick, EPOLLIN);
+    if (r < 0)
+        return out_of(ret_error, r, "epoll_ctl", "raise fs.epoll.max_user_watches");
+    config.fd = q->kick.fd;
+    return nv_bus_lend_ioeventfd(v->bus, &config, ret_error);
+}
+
+int nv_virtio_wire(struct nv_virtio *v, struct nestvirt_error **ret_error)
+{
+    int r = 0;
+
+    v->queues = calloc(v->queue_count, sizeof(*v->queues));
+    if (!v->queues)
+        return nv_fail_sys(ret_error, ENOMEM, "queues", "calloc", "free memory in this process");
+    v->is_wired = true;
+    v->offered |= NV_VIRTIO_F_INDIRECT_DESC | NV_VIRTIO_F_EVENT_IDX | NV_VIRTIO_F_VERSION_1;
+    for (uint32_t i = 0; i < v->queue_count; i++) {
+        v->queues[i].v = v;
+        v->queues[i].kick.fd = -1;
+    }
+    for (uint32_t i = 0; i < v->queue_count && v->loop && r >= 0; i++)
+        r = wire_queue(v, i, ret_error);
+    if (r >= 0 && v->has_pin)
+        r = v->irq_fd = nv_irq_open_fd(v->irq, v->pin, ret_error);
+    return r < 0 ? r : 0;
+}
+
+void nv_virtio_start(struct nv_virtio *v)
+{
+    NV_VIRTIO_GUARD(v);
+    nv_virtio_clear(v);
+    v->is_running = true;
+}
+
+void nv_virtio_resume(struct nv_virtio *v)
+{
+    NV_VIRTIO_GUARD(v);
+    v->is_running = true;
+    for (uint32_t i = 0; i < v->queue_count; i++)
+        nv_virtio_serve_later(v, i);
+}
+
+void nv_virtio_halt(struct nv_virtio *v)
+{
+    NV_VIRTIO_GUARD(v);
+    v->is_running = false;
+}
+
+void nv_virtio_quiesce(struct nv_virtio *v)
+{
+    if (!v->is_wired)
+        return;
+    nv_virtio_halt(v);
+    for (uint32_t i = 0; i < v->queue_count && v->loop; i++)
+        nv_loop_remove(v->loop, &v->queues[i].kick);
+}
+
+void nv_virtio_unclaim(struct nv_virtio *v)
+{
+    if (!v->is_claimed)
+        return;
+    for (uint32_t i = 0; i < v->queue_count && v->queues; i++) {
+        if (v->queues[i].kick.fd >= 0)
+            close(v->queues[i].kick.fd);
+        nv_chain_destroy(&v->queues[i].chain);
+    }
+    free(v->queues);
+    v->queues = NULL;
+    v->irq_fd = -1; /* the pin's: it closes it */
+    pthread_cond_destroy(&v->drained);
+    pthread_mutex_destroy(&v->lock);
+    v->is_claimed = v->is_wired = v->has_pin = false;
+}
