@@ -82,10 +82,8 @@ NV_EXPORT int nestvirt_device_add(struct nestvirt_vm *vm, const char *kind,
     r = nv_api_enter_new(vm, "add a device", ret_error);
     if (r < 0)
         return r;
-    if (vm->device_count == NV_DEVICES_MAX)
-        r = nv_fail(ret_error, -ENOSPC, nv_vm_name(vm).s, "use fewer", "has at most %d devices",
-                    NV_DEVICES_MAX);
-    else
+    r = nv_vm_check_room(vm, ret_error);
+    if (r == 0)
         r = nv_device_new(class, vm->device_count, vm, &device, ret_error);
     if (r == 0)
         vm->devices[vm->device_count++] = device;

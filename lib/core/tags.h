@@ -11,6 +11,7 @@ enum {
     NV_TAG_VM = 0x6e766803,
     NV_TAG_VCPU = 0x6e766804,
     NV_TAG_DEVICE = 0x6e766805,
+    NV_TAG_CHAIN = 0x6e766806,
     NV_TAG_FREED = 0x6e7668ff
 };
 

@@ -75,6 +75,8 @@ void nv_device_free(struct nestvirt_device *device)
     if (!device)
         return;
     nv_device_unbuild(device);
+    if (device->class->destroy)
+        device->class->destroy(device);
     for (size_t i = 0; i < device->class->property_count; i++) {
         const struct nv_property *row = &device->class->properties[i];
 

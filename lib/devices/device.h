@@ -83,6 +83,8 @@ struct nv_device_class {
                 struct nestvirt_error **ret_error);
     /* Back to the state before claim. */
     void (*unbuild)(struct nestvirt_device *device);
+    /* The device is freed, after unbuild; what only this kind has in its state goes too. */
+    void (*destroy)(struct nestvirt_device *device);
     /* The guest starts: from reset state, interrupts may be sent from now on. */
     void (*start)(struct nestvirt_device *device);
     /* All vCPUs have parked for good: bring out what is under way. Must not wait. */

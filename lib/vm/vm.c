@@ -31,6 +31,14 @@ void nv_vm_set_loop(struct nestvirt_vm *vm, struct nestvirt_loop *loop)
     vm->loop = loop;
 }
 
+int nv_vm_check_room(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    if (vm->device_count < NV_DEVICES_MAX)
+        return 0;
+    return nv_fail(ret_error, -ENOSPC, nv_vm_name(vm).s, "use fewer", "has at most %d devices",
+                   NV_DEVICES_MAX);
+}
+
 /* The last vCPU has parked. Group lock held. */
 static void on_parked(void *owner)
 {

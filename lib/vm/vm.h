@@ -74,6 +74,9 @@ bool nv_vm_is_own_thread(struct nestvirt_vm *vm);
 /* Sets or clears the loop; the api_lock is held. */
 void nv_vm_set_loop(struct nestvirt_vm *vm, struct nestvirt_loop *loop);
 
+/* -ENOSPC when no device can be added. */
+int nv_vm_check_room(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+
 /* "vm web1". */
 struct nv_text nv_vm_name(const struct nestvirt_vm *vm);
 

@@ -158,6 +158,16 @@ FIELD(nestvirt_sregs, cr8, 256, 8);
 FIELD(nestvirt_sregs, efer, 264, 8);
 FIELD(nestvirt_sregs, apic_base, 272, 8);
 
+SIZE(nestvirt_virtio_config, 40);
+FIELD(nestvirt_virtio_config, size, 0, 4);
+FIELD(nestvirt_virtio_config, flags, 4, 4);
+FIELD(nestvirt_virtio_config, device_id, 8, 4);
+FIELD(nestvirt_virtio_config, queue_count, 12, 4);
+FIELD(nestvirt_virtio_config, queue_size, 16, 4);
+FIELD(nestvirt_virtio_config, config_length, 20, 4);
+FIELD(nestvirt_virtio_config, features, 24, 8);
+FIELD(nestvirt_virtio_config, config, 32, 8);
+
 SIZE(nestvirt_vm_config, 40);
 FIELD(nestvirt_vm_config, size, 0, 4);
 FIELD(nestvirt_vm_config, flags, 4, 4);
@@ -263,6 +273,9 @@ VALUE(NESTVIRT_STATE_STOPPED, 5);
 VALUE(NESTVIRT_VERSION_MAJOR, 0);
 VALUE(NESTVIRT_VERSION_MICRO, 0);
 VALUE(NESTVIRT_VERSION_MINOR, 1);
+VALUE(NESTVIRT_VIRTIO_CONFIG_MAX, 256);
+VALUE(NESTVIRT_VIRTIO_QUEUES_MAX, 64);
+VALUE(NESTVIRT_VIRTIO_QUEUE_SIZE_MAX, 1024);
 VALUE(NESTVIRT_VM_FIXUPS, 2);
 VALUE(NESTVIRT_VM_MANUAL_VCPUS, 1);
 VALUE(NESTVIRT_VM_NAME_MAX, 63);

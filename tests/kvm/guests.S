@@ -282,3 +282,46 @@ guest echo
         out %al, %dx
         hlt
 guest_end echo
+
+/*
+ * Long mode, at 0x10000: does the steps of a table at 0x20000, of 16 bytes each: operation, value
+ * (32 bits each), address (64 bits).
+ */
+guest script
+        .code64
+        mov $0x20000, %esi
+1:      mov (%rsi), %eax
+        mov 4(%rsi), %ecx
+        mov 8(%rsi), %rdi
+        cmp $1, %eax
+        je 2f
+        cmp $2, %eax
+        je 3f
+        cmp $3, %eax
+        je 4f
+        cmp $4, %eax
+        je 5f
+        cmp $5, %eax
+        je 6f
+        mov $0x501, %edx        /* 0: ends with the value as exit code */
+        mov %ecx, %eax
+        out %al, %dx
+        hlt
+2:      mov %ecx, (%rdi)        /* 1: writes 32 bits */
+        jmp 7f
+3:      mov (%rdi), %eax        /* 2: reads 32 bits into the table's value */
+        mov %eax, 4(%rsi)
+        jmp 7f
+4:      mov (%rdi), %ax         /* 3: waits until 16 bits of memory have the value */
+        cmp %ax, %cx
+        jne 4b
+        jmp 7f
+5:      mov (%rdi), %eax        /* 4: waits until 32 bits have all bits of the value */
+        and %ecx, %eax
+        cmp %ecx, %eax
+        jne 5b
+        jmp 7f
+6:      mov %cx, (%rdi)         /* 5: writes 16 bits */
+7:      add $16, %rsi
+        jmp 1b
+guest_end script

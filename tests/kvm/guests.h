@@ -29,6 +29,7 @@ GUEST(notify);
 GUEST(reset);
 GUEST(power_off);
 GUEST(echo);
+GUEST(script);
 
 /* How a guest is to be set up; zero is the usual. */
 struct guest_options {

@@ -13,7 +13,7 @@ ENDINGS = re.compile(r"(?<![\w.>])(abort|exit|_exit|_Exit|quick_exit|assert|err|
 # Second word, or last: nestvirt_<noun>_<verb>[_<more>].
 VERBS = set("""
     new free open get set add remove start stop pause resume read write build validate wait run cancel
-    inject skip send next request
+    inject skip send next request complete
 """.split())
 LAST_WORDS = {"init", "name", "text"}
 WITHOUT_VERB = {"nestvirt_version", "nestvirt_version_string"}
