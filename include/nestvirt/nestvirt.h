@@ -6,11 +6,11 @@
 #include <nestvirt/boot.h>
 #include <nestvirt/common.h>
 #include <nestvirt/device.h>
-#include <nestvirt/virtio.h>
 #include <nestvirt/error.h>
 #include <nestvirt/host.h>
 #include <nestvirt/memory.h>
 #include <nestvirt/vcpu.h>
+#include <nestvirt/virtio.h>
 #include <nestvirt/vm.h>
 
 #endif

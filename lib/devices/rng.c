@@ -1,47 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the entropy device (virtio 1.2, 5.4): random bytes from the host's getrandom(). */
-#include <errno.h>
 #include <sys/random.h>
 
 #include "core/util.h"
 #include "devices/device.h"
+#include "virtio/limit.h"
 
 enum {
     REQUEST_QUEUE,
     REQUEST_MAX = 65536 /* bytes given to one request, however long its buffers are */
 };
 
+/* When the host has no entropy yet, or refuses, the request waits this long for the next try. */
+static const uint64_t RETRY_NS = 100000000;
+
 struct rng_state {
     struct nv_virtio virtio;
-    uint64_t bytes; /* given so far */
+    /* Properties. */
+    uint64_t bytes;   /* given so far */
+    uint64_t starved; /* times the host gave nothing */
+    struct nv_limit limit;
+
+    struct nv_timer timer; /* for a request that waits */
 };
 
 static const struct nv_property rng_properties[] = {
     NV_VIRTIO_PROPERTIES(struct rng_state),
+    NV_LIMIT_PROPERTIES(struct rng_state, limit, "rate", "given to the guest"),
     { .name = "bytes",
       .type = NESTVIRT_PROPERTY_U64,
       .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,
       .offset = offsetof(struct rng_state, bytes),
       .max = UINT64_MAX,
       .help = "random bytes given to the guest" },
+    { .name = "starved",
+      .type = NESTVIRT_PROPERTY_U64,
+      .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,
+      .offset = offsetof(struct rng_state, starved),
+      .max = UINT64_MAX,
+      .help = "times the host's getrandom() gave nothing and a request had to wait" },
 };
 
-/* Fills the request's buffers, at most REQUEST_MAX bytes. */
+/* Fills the request's buffers, at most REQUEST_MAX bytes, in place. Less only if the host fails. */
 static uint32_t fill(struct nv_chain *chain)
 {
-    uint8_t bytes[256]; /* getrandom() of so many neither fails nor gives less */
     uint32_t done = 0;
 
     while (chain->write_left > 0 && done < REQUEST_MAX) {
-        uint64_t run =
-            NV_MIN(chain->write_left, (uint64_t)NV_MIN(sizeof(bytes), REQUEST_MAX - done));
-        ssize_t got = getrandom(bytes, run, GRND_NONBLOCK);
+        int count;
+        const struct iovec *part = nv_chain_writable(chain, &count);
+        ssize_t got = getrandom(part->iov_base, NV_MIN(part->iov_len, (size_t)(REQUEST_MAX - done)),
+                                GRND_NONBLOCK);
 
         if (got <= 0)
             break;
-        done += (uint32_t)nv_chain_write(chain, bytes, (uint64_t)got);
+        nv_chain_skip_write(chain, (uint64_t)got);
+        done += (uint32_t)got;
     }
     return done;
+}
+
+/* Puts the request back, to be looked at again at a time. */
+static void wait_until(struct rng_state *s, const struct nv_chain *chain, uint64_t when_ns)
+{
+    nv_virtio_unpop(&s->virtio, REQUEST_QUEUE, chain);
+    if (s->virtio.loop)
+        nv_loop_set_timer(s->virtio.loop, &s->timer, when_ns);
 }
 
 static void rng_serve(struct nv_virtio *v, uint32_t queue)
@@ -50,11 +74,33 @@ static void rng_serve(struct nv_virtio *v, uint32_t queue)
     struct nv_chain *chain = &v->queues[queue].chain;
 
     while (nv_virtio_pop(v, queue, chain) > 0) {
-        uint32_t done = fill(chain);
+        bool is_empty = chain->write_left == 0;
+        uint64_t now_ns = nv_now_ns();
+        uint64_t when_ns =
+            nv_limit_take(&s->limit, NV_MIN(chain->write_left, (uint64_t)REQUEST_MAX), now_ns);
+        uint32_t done;
 
+        if (when_ns) {
+            wait_until(s, chain, when_ns);
+            return;
+        }
+        done = fill(chain);
+        if (done == 0 && !is_empty) {
+            __atomic_fetch_add(&s->starved, 1, __ATOMIC_RELAXED);
+            wait_until(s, chain, now_ns + RETRY_NS);
+            return;
+        }
         __atomic_fetch_add(&s->bytes, done, __ATOMIC_RELAXED);
         nv_virtio_complete(v, queue, chain, done);
     }
+}
+
+static void on_timer(void *user_data)
+{
+    struct rng_state *s = user_data;
+
+    NV_VIRTIO_GUARD(&s->virtio);
+    nv_virtio_serve(&s->virtio, REQUEST_QUEUE);
 }
 
 static const struct nv_virtio_class rng_virtio = {
@@ -68,7 +114,25 @@ static int rng_wire(struct nestvirt_device *device, const struct nv_device_env *
     struct rng_state *s = device->state;
 
     s->virtio.queue_count = REQUEST_QUEUE + 1;
+    s->timer = (struct nv_timer){ .fn = on_timer, .user_data = s };
+    nv_limit_reset(&s->limit);
     return 0;
+}
+
+/* A request that waits may go by the new limit. */
+static int rng_changed(struct nestvirt_device *device, const struct nv_property *row,
+                       struct nestvirt_error **ret_error)
+{
+    nv_virtio_serve_later(device->state, REQUEST_QUEUE);
+    return 0;
+}
+
+static void rng_unbuild(struct nestvirt_device *device)
+{
+    struct rng_state *s = device->state;
+
+    if (s->virtio.is_claimed && s->virtio.loop)
+        nv_loop_clear_timer(s->virtio.loop, &s->timer);
 }
 
 const struct nv_device_class nv_device_rng = {
@@ -79,4 +143,6 @@ const struct nv_device_class nv_device_rng = {
     .properties = rng_properties,
     .property_count = NV_ARRAY_SIZE(rng_properties),
     .wire = rng_wire,
+    .unbuild = rng_unbuild,
+    .changed = rng_changed,
 };

@@ -242,6 +242,12 @@ int nv_loop_add(struct nestvirt_loop *loop, struct nv_source *source, uint32_t e
     return r;
 }
 
+int nv_loop_change(struct nestvirt_loop *loop, struct nv_source *source, uint32_t events)
+{
+    NV_GUARD(&loop->lock);
+    return source->place ? control(loop, EPOLL_CTL_MOD, source, events) : -ENOENT;
+}
+
 /* Called with the lock held. */
 static void disable(struct nestvirt_loop *loop, struct nv_source *source)
 {

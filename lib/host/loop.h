@@ -67,6 +67,9 @@ void nv_loop_unref(struct nestvirt_loop *loop);
  */
 int nv_loop_add(struct nestvirt_loop *loop, struct nv_source *source, uint32_t events);
 
+/* Watches a source that was added for other events. -errno as nv_loop_add(); -ENOENT: not added. */
+int nv_loop_change(struct nestvirt_loop *loop, struct nv_source *source, uint32_t events);
+
 /* Stops watching without waiting: a callback may still be under way. Callable from anywhere. */
 void nv_loop_disable(struct nestvirt_loop *loop, struct nv_source *source);
 

@@ -383,6 +383,37 @@ int nv_memory_clear(const struct nv_memory *memory, nv_gpa address, uint64_t len
     return 0;
 }
 
+/* The region whose mapping holds a piece of this process's memory; NULL if none does. */
+static const struct nv_memory_region *find_mapping(const struct nv_memory *memory,
+                                                   const uint8_t *host, uint64_t length)
+{
+    for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX; i++) {
+        const struct nv_memory_region *region = &memory->regions[i];
+        uint64_t offset = (uintptr_t)host - (uintptr_t)region->host; /* huge if it is before */
+
+        if (region->used && nv_range_fits(offset, length, region->config.length))
+            return region;
+    }
+    return NULL;
+}
+
+int nv_memory_discard(const struct nv_memory *memory, void *host, uint64_t length)
+{
+    const struct nv_memory_region *region = find_mapping(memory, host, length);
+    int advice;
+    int r;
+
+    if (!region || !nv_is_aligned((uintptr_t)host | length, NV_PAGE_SIZE))
+        return -EFAULT;
+    /* A shared mapping's page stays in its file, so that needs a hole; a private one's does not. */
+    advice = region->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED;
+    if (length == 0 || madvise(host, length, advice) == 0)
+        return 0;
+    r = -errno;
+    memset(host, 0, length);
+    return r;
+}
+
 uint64_t nv_memory_total(const struct nv_memory *memory)
 {
     uint64_t total = 0;

@@ -76,6 +76,13 @@ int nv_memory_write(const struct nv_memory *memory, nv_gpa address, const void *
 /* Fills with zeroes. -EFAULT as above. */
 int nv_memory_clear(const struct nv_memory *memory, nv_gpa address, uint64_t length);
 
+/*
+ * Gives whole pages back to the host: they read as zero afterwards, whatever their backing. host
+ * and length are as nv_memory_run() told. A page that the host does not take back is zeroed; then
+ * -errno. -EFAULT and nothing done if any byte is not guest memory, or a page is not whole.
+ */
+int nv_memory_discard(const struct nv_memory *memory, void *host, uint64_t length);
+
 /* True if every byte is guest memory. */
 bool nv_memory_covers(const struct nv_memory *memory, nv_gpa address, uint64_t length);
 

@@ -9,12 +9,12 @@ static uint64_t property(const uint64_t *value)
     return __atomic_load_n(value, __ATOMIC_RELAXED);
 }
 
-/* Tokens that flow in within a time, as exact as 128 bits are. */
-static uint64_t inflow(uint64_t size, uint64_t refill_ns, uint64_t elapsed_ns)
+/* Tokens that flow in within a time, as exact as 128 bits are; no more than there is room for. */
+static uint64_t inflow(uint64_t size, uint64_t refill_ns, uint64_t elapsed_ns, uint64_t room)
 {
     unsigned __int128 tokens = (unsigned __int128)size * elapsed_ns / refill_ns;
 
-    return tokens > size ? UINT64_MAX : (uint64_t)tokens;
+    return tokens > room ? room : (uint64_t)tokens;
 }
 
 /* Brings the level to now; false without a limit. A new size starts with a full bucket. */
@@ -22,7 +22,9 @@ static bool refresh(struct nv_bucket *bucket, uint64_t now_ns)
 {
     uint64_t size = property(&bucket->size);
     uint64_t refill_ns = NV_MAX(property(&bucket->refill_ms), 1u) * 1000000u;
+    uint64_t elapsed_ns;
     uint64_t tokens;
+    uint64_t room; /* a debt needs room beyond the size */
 
     if (!bucket->is_primed) {
         bucket->is_primed = true;
@@ -36,10 +38,12 @@ static bool refresh(struct nv_bucket *bucket, uint64_t now_ns)
     }
     if (size == 0)
         return false;
-    tokens = now_ns > bucket->time_ns ? inflow(size, refill_ns, now_ns - bucket->time_ns) : 0;
-    if (tokens == 0)
+    if (now_ns <= bucket->time_ns)
         return true;
-    if (tokens >= (uint64_t)((int64_t)size - bucket->level)) {
+    elapsed_ns = now_ns - bucket->time_ns;
+    room = (uint64_t)((int64_t)size - bucket->level);
+    tokens = inflow(size, refill_ns, elapsed_ns, room);
+    if (tokens == room) {
         bucket->level = (int64_t)size;
         bucket->time_ns = now_ns;
     } else {
@@ -55,13 +59,17 @@ static uint64_t ready_at(struct nv_bucket *bucket, uint64_t now_ns)
 {
     uint64_t missing;
     uint64_t refill_ns;
+    unsigned __int128 wait_ns;
 
     if (!refresh(bucket, now_ns) || bucket->level > 0 || bucket->burst_left > 0)
         return 0;
     missing = (uint64_t)(1 - bucket->level);
     refill_ns = NV_MAX(property(&bucket->refill_ms), 1u) * 1000000u;
-    return bucket->time_ns +
-           (uint64_t)((unsigned __int128)missing * refill_ns / bucket->known_size) + 1;
+    wait_ns = (unsigned __int128)missing * refill_ns / bucket->known_size + 1;
+    /* A great debt on a small bucket is not paid in anybody's time. */
+    if (wait_ns > UINT64_MAX - bucket->time_ns)
+        return UINT64_MAX;
+    return bucket->time_ns + (uint64_t)wait_ns;
 }
 
 static void take(struct nv_bucket *bucket, uint64_t tokens)

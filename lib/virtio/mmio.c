@@ -29,6 +29,14 @@ void nv_virtio_clear(struct nv_virtio *v)
     v->generation++;
 }
 
+static bool has_held(const struct nv_virtio *v, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++)
+        if (v->queues[i].held > 0)
+            return true;
+    return false;
+}
+
 /* Waits a little for held chains; true if none is left. */
 static bool wait_for_held(struct nv_virtio *v, uint32_t first, uint32_t end)
 {
@@ -38,10 +46,9 @@ static bool wait_for_held(struct nv_virtio *v, uint32_t first, uint32_t end)
         .tv_nsec = (long)(deadline_ns % 1000000000u),
     };
 
-    for (uint32_t i = first; i < end; i++)
-        while (v->queues[i].held > 0)
-            if (pthread_cond_timedwait(&v->drained, &v->lock, &when) != 0)
-                return v->queues[i].held == 0;
+    while (has_held(v, first, end))
+        if (pthread_cond_timedwait(&v->drained, &v->lock, &when) != 0)
+            return !has_held(v, first, end);
     return true;
 }
 

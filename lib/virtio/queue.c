@@ -291,6 +291,16 @@ void nv_queue_push(struct nv_queue *queue, uint16_t head, uint32_t written)
     store_u16(queue->used + RING_INDEX, queue->next_used);
 }
 
+const uint8_t *nv_queue_index(const struct nv_queue *queue)
+{
+    return queue->available + RING_INDEX;
+}
+
+uint16_t nv_queue_index_load(const uint8_t *at)
+{
+    return load_u16(at);
+}
+
 bool nv_queue_has_more(const struct nv_queue *queue)
 {
     return !queue->fault && load_u16(queue->available + RING_INDEX) != queue->next_available;

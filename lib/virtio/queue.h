@@ -103,6 +103,10 @@ void nv_queue_unpop(struct nv_queue *queue, const struct nv_chain *chain);
 /* Gives a chain back to the guest with the number of bytes written to it. */
 void nv_queue_push(struct nv_queue *queue, uint16_t head, uint32_t written);
 
+/* Where the guest keeps the available index, and the index now: to look at without a lock. */
+const uint8_t *nv_queue_index(const struct nv_queue *queue);
+uint16_t nv_queue_index_load(const uint8_t *at);
+
 /* True if chains may wait. */
 bool nv_queue_has_more(const struct nv_queue *queue);
 

@@ -16,6 +16,13 @@
 #include "memory/layout.h"
 #include "virtio/registers.h"
 
+/*
+ * Watching a ring (see watch_ring): a queue that is notified again within HASTE_NS some times in a
+ * row is watched for WATCH_NS when it is empty, in passes of at most PASS_NS. Once in vain, and it
+ * has to earn that anew.
+ */
+enum { HASTE_NS = 50000, HASTE_TO_WATCH = 2, WATCH_NS = 15000, PASS_NS = 200000 };
+
 /* Interrupt status bits (virtio 1.2, 4.2.2). */
 enum { INTERRUPT_USED = 1, INTERRUPT_CONFIG = 2 };
 
@@ -143,9 +150,37 @@ void nv_virtio_serve_later(struct nv_virtio *v, uint32_t queue)
         eventfd_write(v->queues[queue].kick.fd, 1);
 }
 
-void nv_virtio_serve(struct nv_virtio *v, uint32_t queue)
+/*
+ * Looks for the next requests a little while instead of sleeping, which costs more CPU than that
+ * when they come at once. Without the lock: of the ring only its place in guest memory is used,
+ * which stays. True if there are some.
+ */
+static bool watch_ring(struct nv_virtio *v, struct nv_virtio_queue *q, uint64_t pass_end_ns)
+{
+    enum { LOOKS = 16 }; /* between two looks at the clock */
+    const uint8_t *index = nv_queue_index(&q->ring);
+    const uint16_t seen = q->ring.next_available;
+    uint64_t end_ns = nv_now_ns() + WATCH_NS;
+    bool has_come = false;
+
+    if (end_ns > pass_end_ns)
+        return false;
+    nv_virtio_unlock(v);
+    do
+        for (int i = 0; i < LOOKS && !has_come; i++)
+            has_come = nv_queue_index_load(index) != seen;
+    while (!has_come && nv_now_ns() < end_ns);
+    nv_virtio_lock(v);
+    if (!has_come)
+        q->haste = 0;
+    return has_come && nv_virtio_can_serve(v, (uint32_t)(q - v->queues));
+}
+
+/* hasty: the queue may be watched at the end of the pass. */
+static void serve(struct nv_virtio *v, uint32_t queue, bool is_hasty)
 {
     struct nv_virtio_queue *q = &v->queues[queue];
+    uint64_t pass_end_ns = is_hasty ? nv_now_ns() + PASS_NS : 0;
     bool has_more;
 
     if (q->is_serving || !nv_virtio_can_serve(v, queue))
@@ -153,17 +188,31 @@ void nv_virtio_serve(struct nv_virtio *v, uint32_t queue)
     q->is_serving = true;
     q->budget = q->ring.size;
     do {
+        uint32_t before = q->budget;
+
         q->is_drained = has_more = false;
         nv_queue_silence(&q->ring);
         v->class->serve(v, queue);
-        if (nv_virtio_can_serve(v, queue) && q->is_drained)
-            has_more = nv_queue_arm(&q->ring);
+        if (nv_virtio_can_serve(v, queue) && q->is_drained) {
+            nv_virtio_signal(v, queue);
+            has_more = is_hasty && q->budget < before && watch_ring(v, q, pass_end_ns);
+            if (!has_more && nv_virtio_can_serve(v, queue))
+                has_more = nv_queue_arm(&q->ring);
+        }
+        /* A round costs even if it found nothing: the guest may move its index back and forth. */
+        if (q->budget == before && q->budget > 0)
+            q->budget--;
     } while (has_more && q->budget > 0);
     q->is_serving = false;
     nv_virtio_signal(v, queue);
     /* One pass serves at most a queue full; then others have their turn. */
-    if (q->budget == 0 && nv_virtio_can_serve(v, queue) && nv_queue_has_more(&q->ring))
+    if (q->budget == 0 && nv_virtio_can_serve(v, queue) && nv_queue_arm(&q->ring))
         nv_virtio_serve_later(v, queue);
+}
+
+void nv_virtio_serve(struct nv_virtio *v, uint32_t queue)
+{
+    serve(v, queue, false);
 }
 
 void nv_virtio_notify(struct nv_virtio *v, uint32_t queue)
@@ -191,7 +240,9 @@ static void on_kick(void *user_data, uint32_t events)
     eventfd_read(q->kick.fd, &value);
     NV_VIRTIO_GUARD(v);
     count(&v->notified);
-    nv_virtio_serve(v, (uint32_t)(q - v->queues));
+    q->haste = nv_now_ns() - q->rest_ns < HASTE_NS ? NV_MIN(q->haste + 1, HASTE_TO_WATCH) : 0;
+    serve(v, (uint32_t)(q - v->queues), q->haste == HASTE_TO_WATCH);
+    q->rest_ns = nv_now_ns();
 }
 
 static void init_lock(struct nv_virtio *v)

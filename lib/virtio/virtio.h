@@ -89,6 +89,8 @@ struct nv_virtio_queue {
     struct nv_source kick; /* its eventfd, -1: none; in the loop while is_wired */
     uint32_t held;         /* chains that another thread works on */
     uint32_t budget;       /* pops left in this pass */
+    uint32_t haste;        /* short rests in a row, up to what makes it watched */
+    uint64_t rest_ns;      /* since when nothing is done */
     bool is_drained;       /* the pass found the ring empty */
     bool is_serving;       /* a pass is under way */
     bool is_dropping;      /* switched off, and waiting for held chains */

@@ -87,12 +87,17 @@ int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     return 0;
 }
 
-/* State and release change together: a run by hand may begin in the very next moment. */
+/*
+ * State and release change together: a run by hand may begin in the very next moment. A device that
+ * has asked for a pause meanwhile gets it.
+ */
 static void release(struct nestvirt_vm *vm)
 {
     pthread_mutex_lock(&vm->group.lock);
     nv_vm_set_state(vm, NESTVIRT_STATE_RUNNING);
     nv_group_release(&vm->group);
+    if (atomic_load(&vm->is_to_pause))
+        nv_vm_park_to_pause(vm);
     pthread_mutex_unlock(&vm->group.lock);
     pthread_cond_broadcast(&vm->group.changed);
 }
@@ -169,6 +174,7 @@ int nv_vm_resume(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     if (vm->state != NESTVIRT_STATE_PAUSED)
         return refuse(vm, -EBUSY, "resume", "pause it first, or start it", ret_error);
     mark_clock(vm);
+    atomic_store(&vm->is_to_pause, false); /* what was asked for up to now has been had */
     for (uint32_t i = 0; i < vm->device_count; i++)
         nv_device_resume(vm->devices[i]);
     release(vm);

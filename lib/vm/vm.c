@@ -68,17 +68,25 @@ void nv_vm_device_event(void *owner, const struct nestvirt_device *device, uint3
     nv_events_push(&vm->events, kind, 0, values);
 }
 
+void nv_vm_park_to_pause(struct nestvirt_vm *vm)
+{
+    nv_group_park(&vm->group); /* one that could not be signalled parks at its next exit */
+    if (vm->group.active == 0)
+        on_parked(vm);
+}
+
 void nv_vm_pause_soon(void *owner)
 {
     struct nestvirt_vm *vm = owner;
 
     NV_GUARD(&vm->group.lock);
-    if (vm->state != NESTVIRT_STATE_RUNNING || vm->group.has_ended)
+    /* While paused it may be that devices resume and one has failed already: see nv_vm_resume(). */
+    if ((vm->state != NESTVIRT_STATE_RUNNING && vm->state != NESTVIRT_STATE_PAUSED) ||
+        vm->group.has_ended)
         return;
     atomic_store(&vm->is_to_pause, true);
-    nv_group_park(&vm->group); /* one that could not be signalled parks at its next exit */
-    if (vm->group.active == 0)
-        on_parked(vm);
+    if (vm->state == NESTVIRT_STATE_RUNNING)
+        nv_vm_park_to_pause(vm);
 }
 
 static void on_unhandled(void *owner, const struct nestvirt_exit *exit)

@@ -92,6 +92,9 @@ void nv_vm_set_state(struct nestvirt_vm *vm, int state);
 /* All vCPUs have parked: devices pause too. Group lock held. */
 void nv_vm_set_paused(struct nestvirt_vm *vm);
 
+/* A device has asked for a pause: the vCPUs park, the last one pauses the VM. Group lock held. */
+void nv_vm_park_to_pause(struct nestvirt_vm *vm);
+
 /* State changes; api_lock held. Errors: vm.h (public). */
 int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);

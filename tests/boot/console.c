@@ -42,7 +42,7 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void add_devices(struct linux_vm *l)
+static void add_devices(struct linux_vm *l, const struct linux_options *options)
 {
     struct nestvirt_device *serial;
 
@@ -51,6 +51,8 @@ static void add_devices(struct linux_vm *l)
     ck_nv_ok(nestvirt_device_set_fd(serial, "output", l->output[1], &error));
     ck_nv_ok(nestvirt_device_add(l->vm, "reset", NULL, &error));
     ck_nv_ok(nestvirt_device_add(l->vm, "exit", NULL, &error));
+    if (options->add)
+        options->add(l->vm, options->data);
 }
 
 static void set_boot(struct linux_vm *l, const struct linux_options *options)
@@ -66,6 +68,17 @@ static void set_boot(struct linux_vm *l, const struct linux_options *options)
         ck_nv_ok(nestvirt_boot_set_discovery(l->vm, options->discovery, &error));
 }
 
+/* Writes what is there already. */
+static void touch_memory(struct nestvirt_vm *vm, uint64_t size)
+{
+    uint8_t byte;
+
+    for (uint64_t at = 0; at < size; at += 4096) {
+        ck_nv_ok(nestvirt_memory_read(vm, at, &byte, 1, &error));
+        ck_nv_ok(nestvirt_memory_write(vm, at, &byte, 1, &error));
+    }
+}
+
 void linux_start(struct linux_vm *l, struct nestvirt_host *host,
                  const struct linux_options *options)
 {
@@ -74,21 +87,24 @@ void linux_start(struct linux_vm *l, struct nestvirt_host *host,
 
     nestvirt_host_info_init(&info, sizeof(info));
     ck_nv_ok(nestvirt_host_get_info(host, &info, &error));
-    l->used = l->mark = 0;
+    l->used = l->mark = l->order = 0;
     l->text[0] = '\0';
+    l->noted_ms = now_ms();
     ck_assert_int_eq(pipe2(l->input, O_CLOEXEC), 0);
     ck_assert_int_eq(pipe2(l->output, O_CLOEXEC), 0);
     nestvirt_vm_config_init(&config, sizeof(config));
     config.name = "linux";
-    config.memory_size = 128 << 20;
+    config.memory_size = options->memory ? options->memory : 128 << 20;
     config.memory_backing = options->backing;
     config.vcpus = options->vcpus ? options->vcpus : 1;
     if (info.features & NESTVIRT_HOST_INTERPRETED)
         config.flags |= NESTVIRT_VM_FIXUPS;
     ck_nv_ok(nestvirt_vm_new(host, &config, &l->vm, &error));
-    add_devices(l);
+    add_devices(l, options);
     set_boot(l, options);
     ck_nv_ok(nestvirt_vm_build(l->vm, &error));
+    if (options->is_resident)
+        touch_memory(l->vm, config.memory_size);
     ck_nv_ok(nestvirt_vm_start(l->vm, &error));
 }
 
@@ -103,6 +119,8 @@ static unsigned read_some(struct linux_vm *l, int milliseconds)
     ck_assert_uint_lt(l->used, CONSOLE_SIZE - 1);
     done = read(l->output[0], l->text + l->used, CONSOLE_SIZE - 1 - l->used);
     ck_assert_int_gt(done, 0);
+    if (getenv("NESTVIRT_TEST_CONSOLE"))
+        fwrite(l->text + l->used, 1, (size_t)done, stderr);
     l->used += (unsigned)done;
     l->text[l->used] = '\0';
     return (unsigned)done;
@@ -151,6 +169,54 @@ void linux_type(struct linux_vm *l, const char *text)
     ck_assert_int_eq(write(l->input[1], text, strlen(text)), (ssize_t)strlen(text));
 }
 
+void linux_order(struct linux_vm *l, const char *steps, const char *expected, int seconds)
+{
+    char what[512], text[256];
+
+    snprintf(text, sizeof(text), "%s\n", steps);
+    linux_type(l, text);
+    l->order = l->mark;
+    linux_expect(l, "nv: done", seconds);
+    snprintf(text, sizeof(text), "nv: %s", expected ? expected : "");
+    if (strstr(l->text + l->order, text))
+        return;
+    snprintf(what, sizeof(what), "\"%s\" was not answered by \"%s\"", steps, text);
+    report(l, what);
+}
+
+const char *linux_answer(struct linux_vm *l, const char *key)
+{
+    char text[128];
+    const char *found;
+
+    snprintf(text, sizeof(text), "nv: %s ", key);
+    found = strstr(l->text + l->order, text);
+    if (!found)
+        report(l, text);
+    return found + strlen(text);
+}
+
+uint64_t linux_number(struct linux_vm *l, const char *key)
+{
+    return strtoull(linux_answer(l, key), NULL, 10);
+}
+
+uint64_t linux_second_number(struct linux_vm *l, const char *key)
+{
+    char *end;
+
+    strtoull(linux_answer(l, key), &end, 10);
+    return strtoull(end, NULL, 10);
+}
+
+void linux_note(struct linux_vm *l, const char *what)
+{
+    int64_t now = now_ms();
+
+    printf("%s: %.1f s\n", what, (double)(now - l->noted_ms) / 1000);
+    l->noted_ms = now;
+}
+
 void linux_expect_end(struct linux_vm *l, uint32_t reason, int seconds,
                       struct nestvirt_vm_result *result)
 {
@@ -177,7 +243,7 @@ void linux_expect_end(struct linux_vm *l, uint32_t reason, int seconds,
 
 void linux_forget(struct linux_vm *l)
 {
-    l->used = l->mark = 0;
+    l->used = l->mark = l->order = 0;
     l->text[0] = '\0';
 }
 

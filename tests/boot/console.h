@@ -3,6 +3,7 @@
 #ifndef TESTS_BOOT_CONSOLE_H
 #define TESTS_BOOT_CONSOLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <nestvirt/nestvirt.h>
@@ -14,8 +15,10 @@ struct linux_vm {
     struct nestvirt_vm *vm;
     int input[2];  /* what we type */
     int output[2]; /* what it prints */
+    int64_t noted_ms;
     unsigned used;
-    unsigned mark; /* texts are looked for behind it */
+    unsigned mark;  /* texts are looked for behind it */
+    unsigned order; /* where the answer to the last order begins */
     char text[CONSOLE_SIZE];
 };
 
@@ -27,6 +30,11 @@ struct linux_options {
     uint32_t vcpus;     /* 0: 1 */
     uint32_t discovery; /* 0: the default */
     uint32_t backing;   /* NESTVIRT_BACKING_* */
+    uint64_t memory;    /* bytes, 0: 128 MiB */
+    bool is_resident;   /* all of it takes memory of the host from the start on */
+    /* Adds more devices to the new VM, or NULL. */
+    void (*add)(struct nestvirt_vm *vm, void *data);
+    void *data;
 };
 
 /* Path of a file of a test kernel: environment variable and file name. Skips when not set. */
@@ -43,6 +51,22 @@ void linux_expect(struct linux_vm *linux_vm, const char *text, int seconds);
 unsigned linux_listen(struct linux_vm *linux_vm, int milliseconds);
 
 void linux_type(struct linux_vm *linux_vm, const char *text);
+
+/*
+ * Lets a guest in its step "obey" do steps, and waits until it has; fails unless it printed
+ * "nv: EXPECTED" (NULL: anything).
+ */
+void linux_order(struct linux_vm *linux_vm, const char *steps, const char *expected, int seconds);
+
+/* What stands behind "nv: KEY " in the answer to the last order; fails if that is not there. */
+const char *linux_answer(struct linux_vm *linux_vm, const char *key);
+
+/* The same as a number, or the second of two. */
+uint64_t linux_number(struct linux_vm *linux_vm, const char *key);
+uint64_t linux_second_number(struct linux_vm *linux_vm, const char *key);
+
+/* Prints the seconds since the last note, for whoever reads how long a test takes. */
+void linux_note(struct linux_vm *linux_vm, const char *what);
 
 /* Waits for the end while reading the console; fails unless it is this reason. */
 void linux_expect_end(struct linux_vm *linux_vm, uint32_t reason, int seconds,

@@ -290,38 +290,62 @@ guest_end echo
 guest script
         .code64
         mov $0x20000, %esi
+        lea 9f(%rip), %rbx
 1:      mov (%rsi), %eax
         mov 4(%rsi), %ecx
         mov 8(%rsi), %rdi
-        cmp $1, %eax
-        je 2f
-        cmp $2, %eax
-        je 3f
-        cmp $3, %eax
-        je 4f
-        cmp $4, %eax
-        je 5f
-        cmp $5, %eax
-        je 6f
-        mov $0x501, %edx        /* 0: ends with the value as exit code */
+        movslq (%rbx,%rax,4), %rax
+        add %rbx, %rax
+        jmp *%rax
+9:      .long script_end - 9b, script_write32 - 9b, script_read32 - 9b, script_wait16 - 9b
+        .long script_wait_bits - 9b, script_write16 - 9b, script_add32 - 9b
+        .long script_wait_same - 9b, script_jump - 9b, script_out32 - 9b
+        .long script_write8 - 9b
+script_end:                     /* 0: ends with the value as exit code */
+        mov $0x501, %edx
         mov %ecx, %eax
         out %al, %dx
         hlt
-2:      mov %ecx, (%rdi)        /* 1: writes 32 bits */
+script_write32:                 /* 1: writes 32 bits */
+        mov %ecx, (%rdi)
         jmp 7f
-3:      mov (%rdi), %eax        /* 2: reads 32 bits into the table's value */
+script_read32:                  /* 2: reads 32 bits into the table's value */
+        mov (%rdi), %eax
         mov %eax, 4(%rsi)
         jmp 7f
-4:      mov (%rdi), %ax         /* 3: waits until 16 bits of memory have the value */
+script_wait16:                  /* 3: waits until 16 bits of memory have the value */
+        mov (%rdi), %ax
         cmp %ax, %cx
-        jne 4b
+        jne script_wait16
         jmp 7f
-5:      mov (%rdi), %eax        /* 4: waits until 32 bits have all bits of the value */
+script_wait_bits:               /* 4: waits until 32 bits have all bits of the value */
+        mov (%rdi), %eax
         and %ecx, %eax
         cmp %ecx, %eax
-        jne 5b
+        jne script_wait_bits
         jmp 7f
-6:      mov %cx, (%rdi)         /* 5: writes 16 bits */
+script_write16:                 /* 5: writes 16 bits */
+        mov %cx, (%rdi)
+        jmp 7f
+script_add32:                   /* 6: adds the value to 32 bits of memory */
+        add %ecx, (%rdi)
+        jmp 7f
+script_wait_same:               /* 7: waits until 16 bits are those at the address in the value */
+        mov (%rdi), %ax
+        cmp (%rcx), %ax
+        jne script_wait_same
+        jmp 7f
+script_jump:                    /* 8: goes on at the step of this number */
+        shl $4, %ecx
+        lea 0x20000(%rcx), %rsi
+        jmp 1b
+script_out32:                   /* 9: writes 32 bits of memory to the port in the value */
+        mov (%rdi), %eax
+        mov %ecx, %edx
+        out %eax, %dx
+        jmp 7f
+script_write8:                  /* 10: writes a byte */
+        mov %cl, (%rdi)
 7:      add $16, %rsi
         jmp 1b
 guest_end script

@@ -8,7 +8,7 @@
 #include "support.h"
 
 enum { STEPS = 0x20000, STEP_SIZE = 16, EXIT_CODE = 77 };
-enum { END, WRITE32, READ32, WAIT16, WAIT_BITS, WRITE16 };
+enum { END, WRITE32, READ32, WAIT16, WAIT_BITS, WRITE16, ADD32, WAIT_SAME, JUMP, OUT32, WRITE8 };
 
 void script_begin(struct script *script, struct nestvirt_host *host, const char *kind)
 {
@@ -59,6 +59,46 @@ void script_wait_bits(struct script *script, uint32_t reg, uint32_t bits)
 void script_set_available(struct script *script, uint16_t index)
 {
     add(script, WRITE16, index, SCRIPT_AVAILABLE + 2);
+}
+
+void script_put8(struct script *script, uint32_t reg, uint8_t value)
+{
+    add(script, WRITE8, value, SCRIPT_WINDOW + reg);
+}
+
+void script_store16(struct script *script, uint64_t address, uint16_t value)
+{
+    add(script, WRITE16, value, address);
+}
+
+void script_store32(struct script *script, uint64_t address, uint32_t value)
+{
+    add(script, WRITE32, value, address);
+}
+
+uint32_t script_read_memory(struct script *script, uint64_t address)
+{
+    return add(script, READ32, 0, address);
+}
+
+void script_add32(struct script *script, uint64_t address, uint32_t value)
+{
+    add(script, ADD32, value, address);
+}
+
+void script_wait_all_used(struct script *script)
+{
+    add(script, WAIT_SAME, SCRIPT_AVAILABLE + 2, SCRIPT_USED + 2);
+}
+
+void script_out32(struct script *script, uint16_t port, uint64_t address)
+{
+    add(script, OUT32, port, address);
+}
+
+void script_jump(struct script *script, uint32_t step)
+{
+    add(script, JUMP, step, 0);
 }
 
 void script_set_queue(struct script *script, uint32_t size, uint64_t table, uint64_t available,

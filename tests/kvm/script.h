@@ -37,6 +37,17 @@ void script_wait_used(struct script *script, uint16_t index);
 void script_wait16(struct script *script, uint64_t address, uint16_t value);
 void script_wait_bits(struct script *script, uint32_t reg, uint32_t bits);
 void script_set_available(struct script *script, uint16_t index);
+void script_put8(struct script *script, uint32_t reg, uint8_t value);
+void script_store16(struct script *script, uint64_t address, uint16_t value);
+void script_store32(struct script *script, uint64_t address, uint32_t value);
+uint32_t script_read_memory(struct script *script, uint64_t address);
+void script_add32(struct script *script, uint64_t address, uint32_t value);
+/* Waits until queue 0 has given back all that was made available. */
+void script_wait_all_used(struct script *script);
+/* Writes 32 bits of memory to a port. */
+void script_out32(struct script *script, uint16_t port, uint64_t address);
+/* Goes on at this step; script->steps is the number of the next one. */
+void script_jump(struct script *script, uint32_t step);
 
 /* The driver's way to DRIVER_OK (virtio 1.2, 3.1.1) with queue 0 at the places above. */
 void script_drive(struct script *script, uint64_t features);

@@ -124,6 +124,27 @@ START_TEST(test_descriptors_that_cannot_be_watched)
 }
 END_TEST
 
+START_TEST(test_watching_for_something_else)
+{
+    struct watch watch;
+
+    watch_init(&watch);
+    ck_assert_int_eq(nv_loop_change(loop, &watch.source, EPOLLIN), -ENOENT); /* was never added */
+    ck_assert_int_eq(nv_loop_add(loop, &watch.source, 0), 0);
+    eventfd_write(watch.source.fd, 1);
+    usleep(20000);
+    ck_assert_uint_eq(atomic_load(&watch.calls), 0);
+    ck_assert_int_eq(nv_loop_change(loop, &watch.source, EPOLLIN), 0);
+    sem_wait(&watch.entered);
+    ck_assert_int_eq(nv_loop_change(loop, &watch.source, 0), 0);
+    eventfd_write(watch.source.fd, 1);
+    usleep(20000);
+    ck_assert_uint_eq(atomic_load(&watch.calls), 1);
+    watch_end(&watch);
+    ck_assert_int_eq(nv_loop_change(loop, &watch.source, EPOLLIN), -ENOENT);
+}
+END_TEST
+
 static void *remover(void *argument)
 {
     struct watch *watch = argument;
@@ -319,6 +340,7 @@ Suite *nv_test_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_many_sources);
     tcase_add_test(tcase, test_descriptors_that_cannot_be_watched);
+    tcase_add_test(tcase, test_watching_for_something_else);
     tcase_add_test(tcase, test_remove_waits_for_the_callback);
     tcase_add_test(tcase, test_remove_from_its_own_callback);
     tcase_add_test(tcase, test_stale_events_are_not_delivered);
