@@ -4,8 +4,10 @@
  * port and MMIO handlers, notifications by eventfd, and interrupts.
  *
  * Kinds of this release: "serial" (8250 at port 0x3f8, interrupt 4), "reset" (i8042 reset line;
- * ACPI reset, sleep and power button) and "exit" (a port that ends the run with an exit code).
- * nestvirt_device_get_kind() and nestvirt_device_get_property() list what this library has.
+ * ACPI reset, sleep and power button), "exit" (a port that ends the run with an exit code), and the
+ * virtio devices "blk", "net", "console", "rng", "balloon" and "vsock" (virtio 1.2, MMIO
+ * transport). nestvirt_device_get_kind() and nestvirt_device_get_property() list what this library
+ * has.
  */
 #ifndef NESTVIRT_DEVICE_H
 #define NESTVIRT_DEVICE_H

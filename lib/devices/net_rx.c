@@ -57,20 +57,9 @@ static void give_up(struct nv_net_pair *pair)
 }
 
 /*
- * Puts a used element behind the used index. A driver that polls while we give it the buffers of a
- * packet must find either none of them or all (2.7.8.2), so that only the last one moves the index.
+ * The packet is whole: the guest gets it. A driver that polls meanwhile must find either none of
+ * its buffers or all (2.7.8.2), so that only the last one moves the used index.
  */
-static void stage(struct nv_queue *ring, const struct nv_net_piece *piece)
-{
-    uint8_t *entry = ring->used + 4 + 8 * (size_t)(ring->next_used & (ring->size - 1));
-
-    ring->in_flight[piece->head / 64] &= ~(1ull << (piece->head % 64));
-    __atomic_store_n((uint32_t *)entry, htole32(piece->head), __ATOMIC_RELAXED);
-    __atomic_store_n((uint32_t *)(entry + 4), htole32(piece->length), __ATOMIC_RELAXED);
-    ring->next_used++;
-}
-
-/* The packet is whole: the guest gets it. */
 static void finish(struct nv_net_pair *pair)
 {
     struct nv_net *net = pair->net;
@@ -84,7 +73,7 @@ static void finish(struct nv_net_pair *pair)
     *rx->num_buffers[0] = (uint8_t)rx->count;
     *rx->num_buffers[1] = (uint8_t)(rx->count >> 8);
     for (uint32_t i = 0; i + 1 < rx->count; i++)
-        stage(&net->virtio.queues[queue].ring, &rx->pieces[i]);
+        nv_queue_stage(&net->virtio.queues[queue].ring, rx->pieces[i].head, rx->pieces[i].length);
     nv_virtio_complete(&net->virtio, queue, &chain, last->length);
     rx->length = rx->done = rx->count = 0;
 }

@@ -87,7 +87,6 @@ struct nv_vsock_connection {
     bool has_hung_up;   /* the socket has told that nothing goes either way any more */
     bool host_eof;      /* no more bytes come from the host */
     bool host_is_deaf;  /* the host takes no more bytes */
-    bool has_asked;     /* for credit, since there was any */
     uint8_t guest_shut; /* NV_VSOCK_NO_*, as the guest has told */
     uint32_t pending;   /* packets for the guest: 1 << op */
     uint32_t host_port;

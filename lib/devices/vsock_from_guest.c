@@ -161,7 +161,6 @@ static void update_credit(struct nv_vsock_connection *c, const struct nv_vsock_h
     c->peer_fwd_cnt = header->fwd_cnt;
     if (had_credit || nv_vsock_credit(c) == 0)
         return;
-    c->has_asked = false;
     if (nv_vsock_can_read(c)) {
         c->is_readable = true; /* perhaps */
         nv_vsock_want(c, 0);

@@ -119,7 +119,7 @@ static struct nv_vsock_connection *grow(struct nv_vsock *s)
 static void wipe(struct nv_vsock_connection *c)
 {
     c->is_ready = c->is_bound = c->is_readable = c->has_hung_up = false;
-    c->host_eof = c->host_is_deaf = c->has_asked = false;
+    c->host_eof = c->host_is_deaf = false;
     c->guest_shut = 0;
     c->pending = c->host_port = c->guest_port = 0;
     c->deadline_ns = 0;

@@ -279,7 +279,7 @@ void nv_queue_unpop(struct nv_queue *queue, const struct nv_chain *chain)
     queue->next_available--;
 }
 
-void nv_queue_push(struct nv_queue *queue, uint16_t head, uint32_t written)
+void nv_queue_stage(struct nv_queue *queue, uint16_t head, uint32_t written)
 {
     uint8_t *entry =
         queue->used + RING_ENTRIES + 8 * (size_t)(queue->next_used & (queue->size - 1));
@@ -288,6 +288,11 @@ void nv_queue_push(struct nv_queue *queue, uint16_t head, uint32_t written)
     __atomic_store_n((uint32_t *)entry, htole32(head), __ATOMIC_RELAXED);
     __atomic_store_n((uint32_t *)(entry + 4), htole32(written), __ATOMIC_RELAXED);
     queue->next_used++;
+}
+
+void nv_queue_push(struct nv_queue *queue, uint16_t head, uint32_t written)
+{
+    nv_queue_stage(queue, head, written);
     store_u16(queue->used + RING_INDEX, queue->next_used);
 }
 

@@ -46,17 +46,20 @@ uint64_t nv_chain_write(struct nv_chain *chain, const void *buffer, uint64_t len
 /* Takes away the last writable byte and tells where it is; NULL if nothing is writable. */
 uint8_t *nv_chain_take_last(struct nv_chain *chain);
 
-/* The parts that are left, for readv and writev. The guest may change the bytes at any time. */
+/*
+ * The parts that are left, for readv and writev; NULL if there are none. The guest may change the
+ * bytes at any time.
+ */
 static inline const struct iovec *nv_chain_readable(const struct nv_chain *chain, int *ret_count)
 {
     *ret_count = (int)(chain->read_end - chain->read_at);
-    return chain->parts + chain->read_at;
+    return *ret_count ? chain->parts + chain->read_at : NULL;
 }
 
 static inline const struct iovec *nv_chain_writable(const struct nv_chain *chain, int *ret_count)
 {
     *ret_count = (int)(chain->write_end - chain->write_at);
-    return chain->parts + chain->write_at;
+    return *ret_count ? chain->parts + chain->write_at : NULL;
 }
 
 /* A split virtqueue (virtio 1.2, 2.7). */
@@ -100,8 +103,12 @@ int nv_queue_pop(struct nv_queue *queue, struct nv_chain *chain);
 /* Puts the chain taken last back, for a later pop; nothing of it was used. */
 void nv_queue_unpop(struct nv_queue *queue, const struct nv_chain *chain);
 
-/* Gives a chain back to the guest with the number of bytes written to it. */
+/*
+ * Gives a chain back to the guest with the number of bytes written to it; staged, the guest sees it
+ * only with the next push, for chains that belong together.
+ */
 void nv_queue_push(struct nv_queue *queue, uint16_t head, uint32_t written);
+void nv_queue_stage(struct nv_queue *queue, uint16_t head, uint32_t written);
 
 /* Where the guest keeps the available index, and the index now: to look at without a lock. */
 const uint8_t *nv_queue_index(const struct nv_queue *queue);

@@ -216,11 +216,10 @@ START_TEST(test_hostile_27_resets_in_flight)
 }
 END_TEST
 
-/* A disk that takes seconds holds up neither pause nor stop; only the end waits for it. */
+/* A disk that does not answer holds up neither pause nor stop; only the end waits for it. */
 START_TEST(test_slow_disk)
 {
-    enum { SLOW_US = 2000000, QUICK_MS = 1000 };
-    struct timespec begin, end;
+    enum { SLOW_US = 20000000 };
     struct script script;
 
     lossy_fs_start(&fs, DISK_SIZE);
@@ -237,16 +236,13 @@ START_TEST(test_slow_disk)
     while (script_load32(&script, DISK_BUFFERS) != MARK)
         usleep(1000);
     usleep(20000);
-    clock_gettime(CLOCK_MONOTONIC, &begin);
     ck_nv_ok(nestvirt_vm_pause(script.vm, &error));
     ck_nv_ok(nestvirt_vm_resume(script.vm, &error));
     ck_nv_ok(nestvirt_vm_stop(script.vm, 10000, &error));
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    ck_assert_int_lt((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000,
-                     QUICK_MS);
-    ck_assert_uint_eq(disk_status(&script, 0), 0xff);
-    ck_assert_uint_eq(disk_status(&script, 1), 0xff);
+    ck_assert_msg(lossy_fs_count(&fs).writes == 0, "the disk was waited for");
+    lossy_fs_delay(&fs, 0);
     script_end(&script);
+    ck_assert_uint_le(lossy_fs_count(&fs).writes, 1);
 }
 END_TEST
 

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "mounts.h"
@@ -87,10 +88,52 @@ static void reply_attributes(uint64_t unique)
     reply(unique, 0, &out, sizeof(out));
 }
 
+static void lose(void)
+{
+    server.counts.lost = 0;
+    for (uint32_t i = 0; i < server.size; i += LOSSY_SECTOR)
+        server.counts.lost += memcmp(server.current + i, server.durable + i, LOSSY_SECTOR) != 0;
+    memcpy(server.current, server.durable, server.size);
+}
+
+/* One order of the test. False: it is gone. */
+static bool obey(void)
+{
+    struct order order;
+
+    if (read(server.control, &order, sizeof(order)) != sizeof(order))
+        return false;
+    if (order.kind == ORDER_LOSE)
+        lose();
+    else if (order.kind == ORDER_FAIL_WRITES)
+        server.write_error = (int)order.value;
+    else if (order.kind == ORDER_FAIL_SYNCS)
+        server.sync_error = (int)order.value;
+    else if (order.kind == ORDER_DELAY)
+        server.delay_us = order.value;
+    return write(server.control, &server.counts, sizeof(server.counts)) == sizeof(server.counts);
+}
+
+/* Before a transfer. Orders are heard meanwhile, and one that ends the delay does so at once. */
 static void delay(void)
 {
-    if (server.delay_us)
-        usleep(server.delay_us);
+    struct pollfd poller = { .fd = server.control, .events = POLLIN };
+    struct timespec now;
+    uint64_t begin_us;
+    uint64_t passed_us = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    begin_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    while (passed_us < server.delay_us) {
+        uint64_t left_us = server.delay_us - passed_us;
+        const struct timespec left = { .tv_sec = (time_t)(left_us / 1000000),
+                                       .tv_nsec = (long)(left_us % 1000000) * 1000 };
+
+        if (ppoll(&poller, 1, &left, NULL) > 0 && !obey())
+            _exit(0);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        passed_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - begin_us;
+    }
 }
 
 static void reply_read(uint64_t unique, const struct fuse_read_in *in)
@@ -174,32 +217,6 @@ static bool serve(void)
     return true;
 }
 
-static void lose(void)
-{
-    server.counts.lost = 0;
-    for (uint32_t i = 0; i < server.size; i += LOSSY_SECTOR)
-        server.counts.lost += memcmp(server.current + i, server.durable + i, LOSSY_SECTOR) != 0;
-    memcpy(server.current, server.durable, server.size);
-}
-
-/* One order of the test. False: it is gone. */
-static bool obey(void)
-{
-    struct order order;
-
-    if (read(server.control, &order, sizeof(order)) != sizeof(order))
-        return false;
-    if (order.kind == ORDER_LOSE)
-        lose();
-    else if (order.kind == ORDER_FAIL_WRITES)
-        server.write_error = (int)order.value;
-    else if (order.kind == ORDER_FAIL_SYNCS)
-        server.sync_error = (int)order.value;
-    else if (order.kind == ORDER_DELAY)
-        server.delay_us = order.value;
-    return write(server.control, &server.counts, sizeof(server.counts)) == sizeof(server.counts);
-}
-
 /* Descriptors of the test are not to be held open here. */
 static void close_others(void)
 {
@@ -247,6 +264,19 @@ static void fork_server(struct lossy_fs *fs, int fuse, uint32_t size)
     ck_assert_int_gt(fs->server, 0);
 }
 
+/*
+ * io_uring asks whether the file is ready and waits for the answer; once told that there is none,
+ * the kernel does not ask again. So no transfer that is delayed stands before that question.
+ */
+static void answer_poll(const struct lossy_fs *fs)
+{
+    struct pollfd poller = { .fd = open(fs->path, O_RDWR | O_CLOEXEC), .events = POLLIN };
+
+    ck_assert_msg(poller.fd >= 0, "%s: %s", fs->path, strerror(errno));
+    poll(&poller, 1, 0);
+    close(poller.fd);
+}
+
 void lossy_fs_start(struct lossy_fs *fs, uint32_t size)
 {
     int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
@@ -272,6 +302,7 @@ void lossy_fs_start(struct lossy_fs *fs, uint32_t size)
     }
     ck_assert_msg(fs->mount >= 0, "mounting: %s", strerror(-fs->mount));
     snprintf(fs->path, sizeof(fs->path), "/proc/self/fd/%d", fs->mount);
+    answer_poll(fs);
 }
 
 void lossy_fs_stop(struct lossy_fs *fs)

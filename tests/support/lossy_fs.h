@@ -40,7 +40,7 @@ struct lossy_counts lossy_fs_lose(struct lossy_fs *fs);
 struct lossy_counts lossy_fs_fail_writes(struct lossy_fs *fs, int code);
 struct lossy_counts lossy_fs_fail_syncs(struct lossy_fs *fs, int code);
 
-/* Each transfer takes so long. */
+/* Each transfer takes so long; one under way ends when this is set to less. */
 struct lossy_counts lossy_fs_delay(struct lossy_fs *fs, uint32_t microseconds);
 
 struct lossy_counts lossy_fs_count(struct lossy_fs *fs);

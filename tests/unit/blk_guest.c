@@ -2,6 +2,7 @@
 /* Owns what tests of the disk device share: an image in a folder of its own, a guest, requests. */
 #include "blk_guest.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -40,13 +41,39 @@ static void make_image(void)
     }
 }
 
-void blk_setup(enum blk_mode mode)
+static void make_folder(void)
 {
     const char *base = getenv("TMPDIR");
 
     snprintf(blk_folder, sizeof(blk_folder), "%.40s/blkXXXXXX", base ? base : "/tmp");
-    ck_assert_ptr_nonnull(mkdtemp(blk_folder));
+    if (!mkdtemp(blk_folder))
+        support_skip("no folder for an image can be made");
     snprintf(blk_path, sizeof(blk_path), "%s/disk.img", blk_folder);
+}
+
+/* With all that tests have left in it. */
+static void remove_folder(void)
+{
+    DIR *folder = opendir(blk_folder);
+    const struct dirent *entry;
+
+    while (folder && (entry = readdir(folder)))
+        unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder)
+        closedir(folder);
+    rmdir(blk_folder);
+}
+
+TCase *blk_case(Suite *suite, const char *name, double timeout)
+{
+    TCase *tcase = support_case(suite, name, timeout);
+
+    tcase_add_unchecked_fixture(tcase, make_folder, remove_folder);
+    return tcase;
+}
+
+void blk_setup(enum blk_mode mode)
+{
     make_image();
     ck_assert_int_eq(guest_new(&guest, "blk", mode == BLK_MODE_HERE ? 0 : GUEST_LOOP), 0);
     blk_set_text("path", blk_path);
@@ -58,7 +85,6 @@ void blk_teardown(void)
 {
     guest_free(&guest);
     unlink(blk_path);
-    rmdir(blk_folder);
 }
 
 void blk_begin(void)

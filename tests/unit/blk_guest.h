@@ -26,7 +26,10 @@ extern struct virtio_guest guest;
 extern char blk_folder[64];
 extern char blk_path[128];
 
-/* The folder with a fresh image and a device that is told its path; and the end of it all. */
+/* A case as support_case() makes it, with a folder that is removed even when tests fail. */
+TCase *blk_case(Suite *suite, const char *name, double timeout);
+
+/* A fresh image in the folder and a device that is told its path; and the end of it all. */
 void blk_setup(enum blk_mode mode);
 void blk_teardown(void);
 

@@ -2,10 +2,12 @@
 /* Owns what the console's tests share: a device on pipes, and the driver's side of its ports. */
 #include "console_guest.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +16,22 @@
 #include "devices/console.h"
 
 struct virtio_guest guest;
+
+int console_epoll_errno;
+
+int __real_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+    int failure = __atomic_load_n(&console_epoll_errno, __ATOMIC_SEQ_CST);
+
+    if (failure && operation == EPOLL_CTL_ADD) {
+        errno = failure;
+        return -1;
+    }
+    return __real_epoll_ctl(epoll, operation, fd, event);
+}
 
 static struct console_ends ends[NV_CONSOLE_PORTS_MAX];
 

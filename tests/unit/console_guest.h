@@ -22,6 +22,9 @@ enum {
 
 extern struct virtio_guest guest;
 
+/* Adding a descriptor to an epoll set fails so; 0: it works. */
+extern int console_epoll_errno;
+
 /* Our end of a port's descriptors; -1: none. */
 struct console_ends {
     int output; /* to read what the guest sends */

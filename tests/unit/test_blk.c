@@ -153,6 +153,41 @@ START_TEST(test_many_requests)
 }
 END_TEST
 
+/* A stream that never ends: notified only when the device asks for it, and no request is lost. */
+START_TEST(test_stream)
+{
+    enum { COUNT = 8000, DEPTH = 16, SPACE = 4096 };
+    uint64_t buffer;
+    int added = 0;
+    int done = 0;
+
+    blk_setup((enum blk_mode)_i);
+    blk_set("direct", 1);
+    if (guest_wire(&guest) < 0)
+        blk_set("direct", 0);
+    guest_unbuild(&guest);
+    blk_begin();
+    buffer = (blk_buffer((DEPTH + 1) * SPACE, 0) + SPACE - 1) & ~(uint64_t)(SPACE - 1);
+    while (done < COUNT) {
+        while (added < COUNT && added - done < DEPTH) {
+            bool is_write = added % 3 == 0;
+
+            blk_add(0, is_write ? BLK_T_OUT : BLK_T_IN, (uint64_t)(added * 7 % 16) * 8,
+                    &(struct guest_part){ buffer + (uint64_t)(added % DEPTH) * SPACE, SPACE,
+                                          !is_write },
+                    1);
+            added++;
+            guest_kick_wanted(&guest, 0);
+        }
+        blk_wait(0);
+        done++;
+    }
+    ck_assert_uint_eq(guest_get_u64(&guest, "reads") + guest_get_u64(&guest, "writes"), COUNT);
+    ck_assert_uint_eq(guest_get_u64(&guest, "errors"), 0);
+    blk_teardown();
+}
+END_TEST
+
 START_TEST(test_serial_number)
 {
     uint64_t buffer;
@@ -452,12 +487,13 @@ Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("blk");
     int modes = blk_modes();
-    TCase *tcase = support_case(suite, "requests", 60);
+    TCase *tcase = blk_case(suite, "requests", 60);
 
     tcase_add_loop_test(tcase, test_reads_and_writes, 0, modes);
     tcase_add_loop_test(tcase, test_any_layout, 0, modes);
     tcase_add_loop_test(tcase, test_many_pieces, 0, modes);
     tcase_add_loop_test(tcase, test_many_requests, 0, modes);
+    tcase_add_loop_test(tcase, test_stream, 0, modes);
     tcase_add_loop_test(tcase, test_serial_number, 0, modes);
     tcase_add_loop_test(tcase, test_discard_and_zeroes, 0, modes);
     tcase_add_loop_test(tcase, test_without_discard, 0, modes);

@@ -382,7 +382,7 @@ Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("blk_faults");
     int modes = blk_modes();
-    TCase *tcase = support_case(suite, "faults", 120);
+    TCase *tcase = blk_case(suite, "faults", 120);
 
     tcase_add_loop_test(tcase, test_fault_01_blk_report, 0, 2 * ERRORS);
     tcase_add_loop_test(tcase, test_fault_01_blk_failed_flush, 0, 2 * 3);

@@ -408,7 +408,7 @@ Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("blk_hostile");
     int modes = blk_modes();
-    TCase *tcase = support_case(suite, "hostile", 240);
+    TCase *tcase = blk_case(suite, "hostile", 240);
 
     tcase_add_loop_test(tcase, test_hostile_35_blk_sector, 0, modes);
     tcase_add_loop_test(tcase, test_hostile_35_blk_giant_sum, 0, modes);

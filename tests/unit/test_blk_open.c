@@ -285,14 +285,15 @@ START_TEST(test_block_device)
     }
     blk_set_text("path", loop);
     blk_begin();
+    /* It goes away when the last one closes it. */
+    snprintf(command, sizeof(command), "losetup -d %s", loop);
+    ck_assert_int_eq(system(command), 0);
     blk_works();
     ck_assert_uint_eq(guest_get_u64(&guest, "capacity"), BLK_SECTORS);
     ck_assert_int_eq(blk_write(4, blk_buffer(512, 9), 512).status, BLK_S_OK);
     ck_assert_int_eq(blk_segment(BLK_T_WRITE_ZEROES, 8, 8, 0).status, BLK_S_OK);
     ck_assert_int_eq(blk_flush().status, BLK_S_OK);
     guest_unbuild(&guest);
-    snprintf(command, sizeof(command), "losetup -d %s", loop);
-    ck_assert_int_eq(system(command), 0);
     ck_assert_int_eq(blk_image_byte(4 * 512), 9);
     ck_assert_int_eq(blk_image_byte(8 * 512), 0);
 }
@@ -301,7 +302,7 @@ END_TEST
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("blk_open");
-    TCase *tcase = support_case(suite, "open", 60);
+    TCase *tcase = blk_case(suite, "open", 60);
 
     tcase_add_checked_fixture(tcase, setup, blk_teardown);
     tcase_add_test(tcase, test_missing);

@@ -177,7 +177,7 @@ END_TEST
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("blk_slow");
-    TCase *tcase = support_case(suite, "slow", 120);
+    TCase *tcase = blk_case(suite, "slow", 120);
 
     tcase_add_test(tcase, test_fault_06_blk_slow_disk);
     tcase_add_test(tcase, test_fault_06_blk_answers_before_slow_work);

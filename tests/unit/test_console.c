@@ -162,6 +162,27 @@ START_TEST(test_wrong_direction)
 }
 END_TEST
 
+/* More buffers than a pass fills: the rest is filled by the next one. */
+START_TEST(test_many_buffers)
+{
+    enum { COUNT = 500 };
+    int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(console_set_fd("input", 0, zero), 0);
+    close(zero);
+    ck_assert_int_eq(guest_set_u64(&guest, "queue_size", 512), 0);
+    guest.ring_size = 512;
+    console_drive(GUEST_ALL);
+    for (unsigned i = 0; i < COUNT; i++)
+        ck_assert_int_ge(
+            guest_add(&guest, RECEIVE, &(struct guest_part){ 0x80000, 1 + i % 9, true }, 1), 0);
+    guest_kick(&guest, RECEIVE);
+    for (unsigned i = 0; i < COUNT; i++)
+        console_must_use(RECEIVE, 1 + i % 9);
+    console_loop_must_rest();
+}
+END_TEST
+
 START_TEST(test_input_ends)
 {
     struct console_ends *ends = console_pipes(0);
@@ -379,7 +400,7 @@ START_TEST(test_out_of_descriptors)
     console_pipes(0);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
     for (low = old; r < 0; failures++) {
-        low.rlim_cur = (rlim_t)first + 4 + failures;
+        low.rlim_cur = (rlim_t)first + 1 + failures;
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
         r = guest_wire(&guest);
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
@@ -425,6 +446,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_without_descriptors);
     tcase_add_test(tcase, test_files);
     tcase_add_test(tcase, test_wrong_direction);
+    tcase_add_test(tcase, test_many_buffers);
     tcase_add_test(tcase, test_input_ends);
     tcase_add_test(tcase, test_size);
     tcase_add_test(tcase, test_hostile_44_console_emergency);

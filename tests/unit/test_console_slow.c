@@ -155,6 +155,26 @@ START_TEST(test_fault_09_console_reader_killed)
 }
 END_TEST
 
+/* When the loop has no memory to watch a descriptor, both ways go on after a moment. */
+START_TEST(test_fault_11_console_loop_without_memory)
+{
+    struct console_ends *ends = console_pipes(0);
+    uint64_t at;
+
+    ck_assert_int_eq(guest_set_u64(&guest, "patience_ms", 3600000), 0);
+    console_drive(GUEST_ALL);
+    __atomic_store_n(&console_epoll_errno, ENOMEM, __ATOMIC_SEQ_CST);
+    at = console_post(RECEIVE, 10);
+    send_chunks(0, 10);
+    count_used(TRANSMIT);
+    ck_assert_int_eq(write(ends->input, "in", 2), 2);
+    console_must_receive(0, at, "in");
+    console_must_read(ends->output, bytes, 10 * CHUNK);
+    console_loop_must_rest();
+    __atomic_store_n(&console_epoll_errno, 0, __ATOMIC_SEQ_CST);
+}
+END_TEST
+
 /* A reset, a pause and a stop while output waits for its reader. */
 START_TEST(test_reset_while_blocked)
 {
@@ -399,6 +419,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_fault_09_console_terminal_blocked);
     tcase_add_test(tcase, test_patience_is_live);
     tcase_add_loop_test(tcase, test_fault_09_console_reader_killed, 0, 2);
+    tcase_add_test(tcase, test_fault_11_console_loop_without_memory);
     tcase_add_test(tcase, test_reset_while_blocked);
     tcase_add_test(tcase, test_queue_off_while_blocked);
     tcase_add_test(tcase, test_pause_while_blocked);

@@ -99,16 +99,16 @@ START_TEST(test_hostile_03_others_are_served)
 END_TEST
 
 /* As if another vCPU moved the index back and forth, always in time. */
-static void to_and_fro(struct probe *probe, uint32_t queue, bool is_end)
+static void back_and_forth(struct probe *probe, uint32_t queue, bool is_end)
 {
     guest_put_index(&guest, 0, is_end);
 }
 
-START_TEST(test_hostile_03_index_moves_to_and_fro)
+START_TEST(test_hostile_03_index_moves_back_and_forth)
 {
     struct probe *probe = probe_of(&guest);
 
-    probe->on_round = to_and_fro;
+    probe->on_round = back_and_forth;
     put_more(0, 0, 0, GUEST_WRITE, 0);
     guest_kick(&guest, 0);
     ck_assert_uint_eq(probe->pops, 0);
@@ -485,7 +485,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(ring, test_hostile_01_available_index_jumps);
     tcase_add_test(ring, test_hostile_02_available_index_goes_back);
     tcase_add_test(ring, test_hostile_03_index_advances_while_draining);
-    tcase_add_test(ring, test_hostile_03_index_moves_to_and_fro);
+    tcase_add_test(ring, test_hostile_03_index_moves_back_and_forth);
     tcase_add_test(ring, test_hostile_04_head_out_of_range);
     tcase_add_test(ring, test_hostile_16_one_snapshot);
     tcase_add_test(ring, test_hostile_17_rings_overlap);

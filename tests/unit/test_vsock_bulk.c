@@ -30,6 +30,7 @@ START_TEST(test_bytes_behind_the_end_arrive)
     while (packet.header.op == NV_VSOCK_CREDIT_UPDATE);
     ck_assert_uint_eq(packet.header.op, NV_VSOCK_RST);
     ck_assert_uint_eq(guest_get_u64(&vs_guest, "connections_open"), 1);
+    ck_assert_int_eq((int)send(fd, "x", 1, MSG_NOSIGNAL), -1); /* nobody would get it */
     {
         static uint8_t got[TOTAL];
 

@@ -192,6 +192,14 @@ START_TEST(test_hostile_46_vsock_tiny_receive_buffers)
     vs_give(1, 100);
     vs_expect(NV_VSOCK_RW, &packet);
     ck_assert_mem_eq(packet.data, "ld", 2);
+    /* A packet without bytes needs its whole header, too. */
+    vs_tx_op(NV_VSOCK_CREDIT_REQUEST);
+    guest_add(&vs_guest, NV_VSOCK_RX, &(struct guest_part){ at, 43, true }, 1);
+    guest_kick(&vs_guest, NV_VSOCK_RX);
+    ck_assert(guest_wait_used(&vs_guest, NV_VSOCK_RX, NULL, &length, 5000));
+    ck_assert_uint_eq(length, 0);
+    vs_give(1, NV_VSOCK_HEADER);
+    vs_expect(NV_VSOCK_CREDIT_UPDATE, NULL);
     close(fd);
     close(listener);
 }

@@ -213,6 +213,18 @@ static void step_write(const char *arg)
         line_text("write", "ok");
 }
 
+// module:PATH: loads a module of the kernel.
+static void step_module(const char *arg)
+{
+    long fd = sys_open(arg, O_RDONLY);
+
+    if (line_error("module", fd))
+        return;
+    if (!line_error("module", sys3(__NR_finit_module, fd, (long)"", 0)))
+        line_text("module", "ok");
+    sys_close(fd);
+}
+
 // rebind:DRIVER:DEVICE:COUNT:SECONDS: takes a virtio device from its driver and gives it back, so
 // often or as often as it goes in the time; prints how often and the milliseconds.
 static void step_rebind(const char *arg)
@@ -239,9 +251,12 @@ static void step_rebind(const char *arg)
 }
 
 const struct step file_steps[] = {
-    { "mount", step_mount },   { "umount", step_umount }, { "trim", step_trim },
-    { "remove", step_remove }, { "sync", step_sync },     { "discard", step_discard },
-    { "zero", step_zero },     { "fill", step_fill },     { "sum", step_sum },
-    { "cat", step_cat },       { "await", step_await },   { "link", step_link },
-    { "write", step_write },   { "rebind", step_rebind }, { NULL, NULL },
+    { "mount", step_mount },   { "umount", step_umount },
+    { "trim", step_trim },     { "remove", step_remove },
+    { "sync", step_sync },     { "discard", step_discard },
+    { "zero", step_zero },     { "fill", step_fill },
+    { "sum", step_sum },       { "module", step_module },
+    { "cat", step_cat },       { "await", step_await },
+    { "link", step_link },     { "write", step_write },
+    { "rebind", step_rebind }, { NULL, NULL },
 };
