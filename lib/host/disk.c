@@ -7,12 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/util.h"
 #include "host/file.h"
+
+enum { PROBE_SIZE = 4096 }; /* a read that every disk takes */
 
 /* "disk /srv/a.img", for errors; the end of a long path is what tells it from others. */
 static struct nv_text disk_name(const struct nv_disk_config *config)
@@ -226,6 +230,20 @@ int nv_disk_get_size(const struct nv_disk *disk, uint64_t *ret_size,
     return measure(disk, &name, ret_size, ret_error);
 }
 
+/*
+ * File systems that cannot promise not to wait, such as FUSE, also make io_uring wait where it
+ * submits: they are left to threads.
+ */
+static void probe_cached(struct nv_disk *disk)
+{
+    _Alignas(PROBE_SIZE) uint8_t buffer[PROBE_SIZE];
+    struct iovec part = { buffer, sizeof(buffer) };
+
+    if (syscall(SYS_preadv2, disk->fd, &part, 1L, 0L, 0L, (long)RWF_NOWAIT) < 0 &&
+        (errno == EOPNOTSUPP || errno == ENOSYS))
+        atomic_store(&disk->has_no_cached, true);
+}
+
 static int inspect(struct nv_disk *disk, const struct nv_disk_config *config, uint64_t *ret_size,
                    struct nestvirt_error **ret_error)
 {
@@ -242,6 +260,7 @@ static int inspect(struct nv_disk *disk, const struct nv_disk_config *config, ui
         return r;
     disk->is_block = S_ISBLK(info.st_mode);
     find_alignment(disk);
+    probe_cached(disk);
     if (*ret_size % disk->offset_align)
         return nv_fail(ret_error, -EINVAL, name.s, "enlarge it, or set direct to 0",
                        "direct I/O on it needs a size that is a multiple of %u",

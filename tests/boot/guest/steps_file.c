@@ -114,8 +114,10 @@ static void step_fill(const char *arg)
 {
     const char *const *args = split(arg);
     int flags = O_RDWR | O_CREAT | direct_of(args, 4);
-    long fd = sys6(__NR_open, (long)args[0], flags, MODE_FILE, 0, 0, 0), ret;
+    long fd, ret;
 
+    need_devtmpfs();
+    fd = sys6(__NR_open, (long)args[0], flags, MODE_FILE, 0, 0, 0);
     if (line_error("fill", fd))
         return;
     sys3(__NR_lseek, fd, (long)text_number(args[3]) * MIB, 0);
@@ -129,10 +131,12 @@ static void step_fill(const char *arg)
 static void step_sum(const char *arg)
 {
     const char *const *args = split(arg);
-    long fd = sys_open(args[0], O_RDONLY | direct_of(args, 1)), got;
     uint64_t bytes = 0;
     uint32_t sum = 0;
+    long fd, got;
 
+    need_devtmpfs();
+    fd = sys_open(args[0], O_RDONLY | direct_of(args, 1));
     if (line_error("sum", fd))
         return;
     while ((got = sys_read(fd, buffer, BUFFER_SIZE)) > 0) {
