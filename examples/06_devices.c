@@ -6,7 +6,7 @@
  *     06_devices
  *     06_devices --kernel K [--initrd I] [--cmdline C]
  *
- * The machine has a scratch disk, random numbers, a balloon and a console. Every three seconds one
+ * The machine has a scratch disk, random numbers, a balloon and a console. Every few seconds one
  * property changes, and counters and events are shown, until the guest ends.
  */
 #include <getopt.h>
@@ -140,8 +140,8 @@ static void change(struct machine *m, unsigned step)
         set(m->disk, "resize", 0);
         break;
     case 1:
-        printf("devices: the balloon is to take 32 MiB\n");
-        set(m->balloon, "target", 32 * MIB);
+        printf("devices: the balloon is to take 16 MiB\n");
+        set(m->balloon, "target", 16 * MIB);
         break;
     case 2:
         printf("devices: the disk may move 1 MiB a second, the balloon gives back\n");
@@ -196,7 +196,9 @@ static void run(struct machine *m)
         if (poll(&poller, 1, STEP_MS) != 0)
             continue;
         show(m);
-        if (get(m->balloon, "stats_updates") > 0) /* the guest's drivers are there */
+        /* Once the guest's drivers are there, and the balloon has got what it was to take. */
+        if (get(m->balloon, "stats_updates") > 0 &&
+            get(m->balloon, "actual") == get(m->balloon, "target"))
             change(m, step++);
     }
     nestvirt_vm_result_init(&result, sizeof(result));

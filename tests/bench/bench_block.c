@@ -31,10 +31,23 @@ enum {
     ROUND_NS = 30000000,
     SETTLE_NS = 3000000,
     FLOOR_READS = 4000,
-    BATCHES = 4
+    PATTERNS = 5,
+    SCATTERED = 8 * 1237 /* sectors: no read is the neighbour of another one in its batch */
 };
 
-static const uint32_t batches[BATCHES] = { 1, 8, 32, 128 };
+/* What the guest does. The library joins neighbouring reads; scattered ones it cannot. */
+static const struct pattern {
+    const char *name;
+    uint32_t batch;
+    uint32_t step; /* sectors */
+    bool is_judged;
+} patterns[PATTERNS] = {
+    { "batch 1", 1, 8, false },
+    { "batch 8", 8, 8, false },
+    { "batch 32", 32, 8, true },
+    { "batch 128", 128, 8, false },
+    { "32 scattered", 32, SCATTERED, true },
+};
 static const char qemu[] = "/usr/bin/qemu-system-x86_64";
 
 /* A process whose threads' CPU time is read; the vCPU's thread is told by its name. */
@@ -107,15 +120,16 @@ static void turn(const struct contender *c, bool on)
 }
 
 /* CPU nanoseconds for each request over one round. */
-static void measure(const struct contender *c, uint32_t batch, struct bench_series *others,
-                    struct bench_series *all)
+static void measure(const struct contender *c, const struct pattern *pattern,
+                    struct bench_series *others, struct bench_series *all)
 {
     struct cpu_time before;
     struct cpu_time after;
     uint64_t count;
 
     turn(c, true);
-    c->shared->batch = batch;
+    c->shared->step = pattern->step;
+    c->shared->batch = pattern->batch;
     sleep_ns(SETTLE_NS);
     count = c->shared->count;
     before = cpu_of(c);
@@ -140,15 +154,15 @@ static uint64_t thread_cpu_ns(void)
 }
 
 /* The floor: nothing but the reads, to where the guest would get them. */
-static uint64_t measure_floor(int fd, uint8_t *pages, uint32_t batch)
+static uint64_t measure_floor(int fd, uint8_t *pages, const struct pattern *pattern)
 {
     static off_t offset;
     uint64_t start = thread_cpu_ns();
 
     for (uint32_t i = 0; i < FLOOR_READS; i++) {
-        if (pread(fd, pages + (size_t)(i % batch) * BLOCK, BLOCK, offset) != BLOCK)
+        if (pread(fd, pages + (size_t)(i % pattern->batch) * BLOCK, BLOCK, offset) != BLOCK)
             bench_need(-EIO, "pread");
-        offset = (offset + BLOCK) % FILE_SIZE;
+        offset = (offset + (off_t)pattern->step * 512) % FILE_SIZE;
     }
     return (thread_cpu_ns() - start) / FLOOR_READS;
 }
@@ -266,22 +280,21 @@ static void await_start(const struct contender *c)
 }
 
 struct times {
-    struct bench_series ours[BATCHES];
-    struct bench_series ours_all[BATCHES];
-    struct bench_series floor[BATCHES];
-    struct bench_series qemu[BATCHES];
-    struct bench_series qemu_all[BATCHES];
+    struct bench_series ours[PATTERNS];
+    struct bench_series ours_all[PATTERNS];
+    struct bench_series floor[PATTERNS];
+    struct bench_series qemu[PATTERNS];
+    struct bench_series qemu_all[PATTERNS];
 };
 
 static void print(struct bench_report *report, struct times *times, bool has_qemu)
 {
     char extra[128];
-    char at[32];
 
-    for (int i = 0; i < BATCHES; i++) {
-        bool is_judged = batches[i] == 32;
+    for (int i = 0; i < PATTERNS; i++) {
+        bool is_judged = patterns[i].is_judged;
+        const char *at = patterns[i].name;
 
-        snprintf(at, sizeof(at), "batch %u", batches[i]);
         snprintf(extra, sizeof(extra), ",\"process_p50_ns\":%llu",
                  (unsigned long long)bench_percentile(&times->ours_all[i], 50));
         bench_print(report, &(struct bench_line){ .name = "M9.pread",
@@ -310,11 +323,11 @@ static void run(struct times *times, const struct contender *ours, const struct 
                 int file, uint8_t *pages)
 {
     for (int round = 0; round < ROUNDS_WARM + ROUNDS; round++) {
-        for (int i = 0; i < BATCHES; i++) {
-            measure(ours, batches[i], &times->ours[i], &times->ours_all[i]);
-            bench_add(&times->floor[i], measure_floor(file, pages, batches[i]));
+        for (int i = 0; i < PATTERNS; i++) {
+            measure(ours, &patterns[i], &times->ours[i], &times->ours_all[i]);
+            bench_add(&times->floor[i], measure_floor(file, pages, &patterns[i]));
             if (other)
-                measure(other, batches[i], &times->qemu[i], &times->qemu_all[i]);
+                measure(other, &patterns[i], &times->qemu[i], &times->qemu_all[i]);
             if (round < ROUNDS_WARM)
                 times->ours[i].count = times->ours_all[i].count = times->floor[i].count =
                     times->qemu[i].count = times->qemu_all[i].count = 0;

@@ -167,7 +167,7 @@ batch:  mov 8(%rbx), %ebp
         mov $HEADERS, %esi
 6:      mov %r11, 8(%rsi)
         add $16, %rsi
-        add $8, %r11
+        add 0x38(%rbx), %r11
         and 0x28(%rbx), %r11
         mov %r12d, %eax
         and $(QUEUE_SIZE - 1), %eax

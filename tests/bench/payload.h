@@ -30,6 +30,8 @@ struct payload_shared {
     uint32_t reserved3;
     volatile uint64_t mask;   /* sectors to read from, a power of two, less one, times eight */
     volatile uint32_t errors; /* statuses, ored */
+    uint32_t reserved4;
+    volatile uint64_t step; /* sectors from one read to the next, a multiple of eight */
 };
 
 #endif

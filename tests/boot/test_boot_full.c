@@ -13,7 +13,14 @@
 #include "support.h"
 #include "tools.h"
 
-enum { BOOT_SECONDS = 420, LONG = 180, DISK_MIB = 4, DISK_SEED = 3, REPORTED_MIB = 8 };
+enum {
+    BOOT_SECONDS = 420,
+    LONG = 180,
+    DISK_MIB = 4,
+    DISK_SEED = 3,
+    REPORTED_MIB = 8,
+    REPORTING_MIB = 256 /* Linux reports only from a zone with 128 MiB free */
+};
 
 struct devices {
     struct nestvirt_device *disk, *net, *balloon;
@@ -64,6 +71,7 @@ START_TEST(test_acpi_and_two_cpus)
         .kernel = linux_file("NESTVIRT_TEST_KERNEL_FULL", "bzImage"),
         .discovery = NESTVIRT_DISCOVERY_ACPI,
         .words = "pci=off ip=" NETWORK_GUEST "::" NETWORK_HOST ":255.255.255.0::eth0:off",
+        .memory = REPORTING_MIB * MIB,
         .vcpus = 2,
         .steps = "hello,cpus,acpi,readline,interrupts,obey,button,poweroff",
         .add = add,
