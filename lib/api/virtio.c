@@ -166,14 +166,14 @@ NV_EXPORT int nestvirt_chain_get_size(struct nestvirt_chain *chain, uint64_t *re
     return r;
 }
 
-static int check_copy(struct nestvirt_chain *chain, const void *buffer, size_t length,
+static int begin_copy(struct nestvirt_chain *chain, const void *buffer, size_t length,
                       struct nestvirt_error **ret_error)
 {
     int r = check_chain(chain, ret_error);
 
     if (r == 0 && length > 0)
         r = nv_api_pointer(buffer, "buffer", ret_error);
-    if (r == 0 && nv_own_is_stale(chain))
+    if (r == 0 && !nv_own_begin_copy(chain))
         r = nv_fail(ret_error, -ESTALE, nv_device_name(chain->device).s, "complete it",
                     "the chain is of an earlier run");
     return r;
@@ -182,18 +182,25 @@ static int check_copy(struct nestvirt_chain *chain, const void *buffer, size_t l
 NV_EXPORT int nestvirt_chain_read(struct nestvirt_chain *chain, void *buffer, size_t length,
                                   struct nestvirt_error **ret_error)
 {
-    int r = check_copy(chain, buffer, length, ret_error);
+    int r = begin_copy(chain, buffer, length, ret_error);
 
-    return r < 0 ? r : (int)nv_chain_read(&chain->chain, buffer, NV_MIN(length, (size_t)INT32_MAX));
+    if (r < 0)
+        return r;
+    r = (int)nv_chain_read(&chain->chain, buffer, NV_MIN(length, (size_t)INT32_MAX));
+    nv_own_end_copy(chain);
+    return r;
 }
 
 NV_EXPORT int nestvirt_chain_write(struct nestvirt_chain *chain, const void *buffer, size_t length,
                                    struct nestvirt_error **ret_error)
 {
-    int r = check_copy(chain, buffer, length, ret_error);
+    int r = begin_copy(chain, buffer, length, ret_error);
 
-    return r < 0 ? r
-                 : (int)nv_chain_write(&chain->chain, buffer, NV_MIN(length, (size_t)INT32_MAX));
+    if (r < 0)
+        return r;
+    r = (int)nv_chain_write(&chain->chain, buffer, NV_MIN(length, (size_t)INT32_MAX));
+    nv_own_end_copy(chain);
+    return r;
 }
 
 NV_EXPORT int nestvirt_chain_complete(struct nestvirt_chain *chain,

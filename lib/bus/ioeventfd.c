@@ -46,8 +46,8 @@ static bool same_place(const struct nestvirt_ioeventfd_config *a,
     return !(a->flags & b->flags & NESTVIRT_IOEVENTFD_DATAMATCH) || a->value == b->value;
 }
 
-/* Checks and makes room for one more, which it fills without a descriptor. */
-static int add(struct nv_bus *bus, const struct nestvirt_ioeventfd_config *config,
+/* Checks and makes room for one more; those of devices are as many as these have queues. */
+static int add(struct nv_bus *bus, const struct nestvirt_ioeventfd_config *config, bool is_lent,
                struct nv_ioeventfd **ret_entry, struct nestvirt_error **ret_error)
 {
     const struct nv_text name = nv_text("ioeventfd at 0x%llx", (unsigned long long)config->address);
@@ -56,7 +56,7 @@ static int add(struct nv_bus *bus, const struct nestvirt_ioeventfd_config *confi
 
     if (r < 0)
         return r;
-    if (bus->ioeventfd_count >= NV_IOEVENTFDS_MAX)
+    if (!is_lent && bus->ioeventfd_count >= NV_IOEVENTFDS_MAX)
         return nv_fail(ret_error, -ENOSPC, name.s, "share eventfds", "a VM has at most %d",
                        NV_IOEVENTFDS_MAX);
     for (uint32_t i = 0; i < bus->ioeventfd_count; i++)
@@ -76,7 +76,7 @@ int nv_bus_add_ioeventfd(struct nv_bus *bus, const struct nestvirt_ioeventfd_con
                          struct nestvirt_error **ret_error)
 {
     struct nv_ioeventfd *entry;
-    int r = add(bus, config, &entry, ret_error);
+    int r = add(bus, config, false, &entry, ret_error);
 
     if (r < 0)
         return r;
@@ -94,7 +94,7 @@ int nv_bus_lend_ioeventfd(struct nv_bus *bus, const struct nestvirt_ioeventfd_co
                           struct nestvirt_error **ret_error)
 {
     struct nv_ioeventfd *entry;
-    int r = add(bus, config, &entry, ret_error);
+    int r = add(bus, config, true, &entry, ret_error);
 
     if (r < 0)
         return r;

@@ -7,7 +7,7 @@
 
 /* What one pass over a queue does at most: a few milliseconds of the loop's time. */
 enum {
-    PASS_CALLS = 512, /* to the host */
+    PASS_CALLS = 512, /* to the host, or looks at page numbers */
     PASS_BYTES = 64 << 20,
     BATCH = 256,           /* page numbers read at once, as many as Linux sends */
     NUMBER_BYTES = 4,      /* le32 */
@@ -73,6 +73,8 @@ static void release_batch(struct nv_balloon *balloon, struct pass *pass, struct 
     uint32_t count = (uint32_t)(length / NUMBER_BYTES);
     uint32_t first = 0;
 
+    /* Also for numbers of no memory: 2^30 of them fit into one chain. */
+    pass->calls -= pass->calls > 0;
     if (length % NUMBER_BYTES)
         nv_balloon_count(&balloon->refused, 1);
     for (uint32_t i = 0; i < count; i++)
@@ -126,6 +128,7 @@ static void release_front(struct nv_balloon *balloon, struct pass *pass, struct 
 
     length = nv_align_down(NV_MIN(length, (uint64_t)CHUNK_BYTES), NV_BALLOON_PAGE);
     if (length == 0) { /* less than a page */
+        pass->calls -= pass->calls > 0;
         nv_balloon_count(&balloon->refused, 1);
         nv_chain_skip_write(chain, part->iov_len);
         return;

@@ -38,6 +38,7 @@ enum {
     NV_NET_PARTS_MAX = 64,      /* pieces in one call to the tap; more are copied together */
     NV_NET_PASS_PACKETS = 256,  /* of a queue in one pass */
     NV_NET_PASS_BYTES = 524288, /* then others have their turn */
+    NV_NET_PASS_BUFFERS = 1024, /* receiving: one packet can cost a whole ring of tiny ones */
     NV_NET_STALE_MAX = 4096     /* waiting packets that are thrown away at most; taps hold 1000 */
 };
 
@@ -88,6 +89,7 @@ struct nv_net_pair {
     bool is_starved;         /* the guest has no buffers */
     bool is_blocked;         /* the tap takes nothing */
     uint32_t stale;          /* packets to throw away at most, until the tap is empty */
+    uint32_t buffers;        /* looked at in this pass */
     struct nv_net_receive *receive;
 };
 

@@ -10,10 +10,11 @@
 static const uint64_t RETRY_NS = 1000000000;
 
 /*
- * The interface's queues are not switched more often: each time costs all of the host a wait, and
- * the guest can ask for it without end.
+ * The interface's queues are not switched more often, nor for more than a part of the time: each
+ * time costs all of the host a wait, and the guest can ask for it without end.
  */
 static const uint64_t ATTACH_NS = 100000000;
+enum { ATTACH_REST = 20 }; /* times as long as the last switching took */
 
 bool nv_net_must_wait(struct nv_net *net, struct nv_net_flow *flow, uint64_t bytes)
 {
@@ -103,6 +104,7 @@ void nv_net_went_wrong(struct nv_net *net, int error)
 /* Lets the interface send to those pairs that the driver uses. */
 static void follow_active(struct nv_net *net, uint64_t now_ns)
 {
+    uint64_t end_ns;
     int r = 0;
 
     if (net->attached == net->active || net->is_gone || now_ns < net->attach_after_ns)
@@ -115,7 +117,9 @@ static void follow_active(struct nv_net *net, uint64_t now_ns)
         r = nv_tap_set_attached(&net->pairs[net->attached - 1].tap, false);
         net->attached -= r >= 0;
     }
-    net->attach_after_ns = now_ns + (r < 0 ? RETRY_NS : ATTACH_NS);
+    end_ns = nv_now_ns();
+    net->attach_after_ns =
+        end_ns + NV_MAX(r < 0 ? RETRY_NS : ATTACH_NS, ATTACH_REST * (end_ns - now_ns));
 }
 
 void nv_net_set_active(struct nv_net *net, uint32_t pairs)

@@ -12,8 +12,10 @@ static bool pop(struct nv_net_pair *pair, struct nv_chain *chain)
     struct nv_virtio *v = &pair->net->virtio;
     uint32_t queue = nv_net_rx_queue(pair);
 
-    if (nv_virtio_pop(v, queue, chain) > 0)
+    if (nv_virtio_pop(v, queue, chain) > 0) {
+        pair->buffers++;
         return true;
+    }
     if (v->queues[queue].is_drained)
         pair->is_starved = true; /* the guest will notify */
     else if (nv_virtio_can_serve(v, queue))
@@ -244,8 +246,10 @@ void nv_net_serve_rx(struct nv_net_pair *pair)
     uint32_t steps = 0;
 
     pair->is_starved = false;
+    pair->buffers = 0;
     while (receive_one(pair))
-        if (++steps == NV_NET_PASS_PACKETS || pair->net->rx_bytes - bytes >= NV_NET_PASS_BYTES) {
+        if (++steps == NV_NET_PASS_PACKETS || pair->net->rx_bytes - bytes >= NV_NET_PASS_BYTES ||
+            pair->buffers >= NV_NET_PASS_BUFFERS) {
             /* Others have their turn. */
             nv_virtio_serve_later(&pair->net->virtio, nv_net_rx_queue(pair));
             break;

@@ -10,6 +10,8 @@
 #include "core/tags.h"
 #include "core/util.h"
 
+enum { PARTS_KEPT = 256 }; /* memory of a chain's list of buffers that is kept for the next one */
+
 struct own_state {
     struct nv_virtio virtio;
     struct nestvirt_device *device;
@@ -20,6 +22,8 @@ struct own_state {
 
     /* Guarded by the device's live_lock. */
     uint32_t run;                 /* raised at each unbuild */
+    uint32_t users;               /* calls that use what an unbuild takes away, without the lock */
+    pthread_cond_t is_unused;     /* signalled when there are none */
     struct nestvirt_chain *taken; /* chains in the caller's hands */
     struct nestvirt_chain *spare;
 };
@@ -85,13 +89,18 @@ static int own_wire(struct nestvirt_device *device, const struct nv_device_env *
     return 0;
 }
 
-/* Chains that are still in the caller's hands are orphans now: only to be completed. */
+/*
+ * Chains that are still in the caller's hands are orphans now: only to be completed. Calls under
+ * way end first: what they copy is not to get into the memory of the next run.
+ */
 static void own_unbuild(struct nestvirt_device *device)
 {
     struct own_state *s = device->state;
 
     NV_GUARD(&device->live_lock);
     s->run++;
+    while (s->users > 0)
+        pthread_cond_wait(&s->is_unused, &device->live_lock);
 }
 
 static void free_list(struct nestvirt_chain *chain)
@@ -112,6 +121,7 @@ static void own_destroy(struct nestvirt_device *device)
 
     free_list(s->taken);
     free_list(s->spare);
+    pthread_cond_destroy(&s->is_unused);
     if (s->calls.free_data)
         s->calls.free_data(s->calls.user_data);
 }
@@ -146,6 +156,7 @@ int nv_own_new(const struct nestvirt_virtio_config *config, const struct nv_own_
         return r;
     s = device->state;
     s->device = device;
+    pthread_cond_init(&s->is_unused, NULL);
     s->calls = *calls;
     s->config = *config;
     s->config.config = NULL;
@@ -168,6 +179,13 @@ static int not_built(const struct nestvirt_device *device, struct nestvirt_error
                    "is not built");
 }
 
+/* The end of a call that was counted in users. live_lock held. */
+static void leave(struct own_state *s)
+{
+    if (--s->users == 0)
+        pthread_cond_broadcast(&s->is_unused);
+}
+
 /* A chain to fill, from the spare ones. live_lock held. */
 static struct nestvirt_chain *take_spare(struct own_state *s)
 {
@@ -185,6 +203,8 @@ static struct nestvirt_chain *take_spare(struct own_state *s)
 static void put_spare(struct own_state *s, struct nestvirt_chain *chain)
 {
     chain->tag = NV_TAG_FREED;
+    if (chain->chain.capacity > PARTS_KEPT)
+        nv_chain_destroy(&chain->chain);
     chain->next = s->spare;
     s->spare = chain;
 }
@@ -207,7 +227,10 @@ static void unlink_taken(struct own_state *s, struct nestvirt_chain *chain)
         chain->next->previous = chain->previous;
 }
 
-/* Pops and holds; asks for a notification when there is nothing. live_lock held. */
+/*
+ * Pops and holds; asks for a notification when there is nothing. Not with the live_lock, because a
+ * ring that is broken is logged, by a function of the caller's.
+ */
 static int pop(struct own_state *s, uint32_t queue, struct nestvirt_chain *chain)
 {
     struct nv_virtio *v = &s->virtio;
@@ -225,6 +248,24 @@ static int pop(struct own_state *s, uint32_t queue, struct nestvirt_chain *chain
     return r;
 }
 
+/* Begins a call that takes a chain; it is counted in users if this returns 0. */
+static int prepare(struct nestvirt_device *device, struct nestvirt_chain **ret_chain,
+                   struct nestvirt_error **ret_error)
+{
+    struct own_state *s = device->state;
+
+    NV_GUARD(&device->live_lock);
+    if (!device->is_live)
+        return not_built(device, ret_error);
+    *ret_chain = take_spare(s);
+    if (!*ret_chain)
+        return nv_fail_sys(ret_error, ENOMEM, nv_device_name(device).s, "calloc",
+                           "free memory in this process");
+    (*ret_chain)->run = s->run;
+    s->users++;
+    return 0;
+}
+
 int nv_own_next(struct nestvirt_device *device, uint32_t queue, struct nestvirt_chain **ret_chain,
                 struct nestvirt_error **ret_error)
 {
@@ -236,33 +277,39 @@ int nv_own_next(struct nestvirt_device *device, uint32_t queue, struct nestvirt_
         return nv_fail(ret_error, -EINVAL, nv_device_name(device).s,
                        nv_text("use 0 to %u", s->config.queue_count - 1).s, "has no queue %u",
                        queue);
-    NV_GUARD(&device->live_lock);
-    if (!device->is_live)
-        return not_built(device, ret_error);
-    chain = take_spare(s);
-    if (!chain)
-        return nv_fail_sys(ret_error, ENOMEM, nv_device_name(device).s, "calloc",
-                           "free memory in this process");
+    r = prepare(device, &chain, ret_error);
+    if (r < 0)
+        return r;
+    chain->device = device;
+    chain->queue = queue;
     r = pop(s, queue, chain);
+    NV_GUARD(&device->live_lock);
+    leave(s);
     if (r == 0) {
         put_spare(s, chain);
         return 0;
     }
     chain->tag = NV_TAG_CHAIN;
-    chain->device = device;
-    chain->queue = queue;
-    chain->run = s->run;
     link_taken(s, chain);
     *ret_chain = chain;
     return 1;
 }
 
-bool nv_own_is_stale(struct nestvirt_chain *chain)
+bool nv_own_begin_copy(struct nestvirt_chain *chain)
 {
     struct own_state *s = chain->device->state;
 
     NV_GUARD(&chain->device->live_lock);
-    return chain->run != s->run;
+    if (chain->run != s->run)
+        return false;
+    s->users++;
+    return true;
+}
+
+void nv_own_end_copy(struct nestvirt_chain *chain)
+{
+    NV_GUARD(&chain->device->live_lock);
+    leave(chain->device->state);
 }
 
 int nv_own_complete(struct nestvirt_chain *chain)
@@ -273,6 +320,8 @@ int nv_own_complete(struct nestvirt_chain *chain)
     bool is_given = false;
 
     NV_GUARD(&device->live_lock);
+    if (chain->tag != NV_TAG_CHAIN) /* another thread was faster */
+        return -EBADF;
     if (device->is_live && chain->run == s->run) {
         NV_VIRTIO_GUARD(v);
         is_given = nv_virtio_release(v, chain->queue, &chain->chain,
@@ -348,10 +397,17 @@ int nv_own_request_reset(struct nestvirt_device *device, struct nestvirt_error *
 {
     struct own_state *s = device->state;
 
-    NV_GUARD(&device->live_lock);
-    if (!device->is_live)
+    pthread_mutex_lock(&device->live_lock);
+    if (!device->is_live) {
+        pthread_mutex_unlock(&device->live_lock);
         return not_built(device, ret_error);
-    NV_VIRTIO_GUARD(&s->virtio);
+    }
+    s->users++;
+    pthread_mutex_unlock(&device->live_lock);
+    nv_virtio_lock(&s->virtio);
     nv_virtio_break(&s->virtio, "the program asked for it");
+    nv_virtio_unlock(&s->virtio); /* logs: not with the live_lock */
+    NV_GUARD(&device->live_lock);
+    leave(s);
     return 0;
 }

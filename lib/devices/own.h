@@ -46,7 +46,11 @@ struct nv_own_calls *nv_own_calls(struct nestvirt_device *device);
 int nv_own_next(struct nestvirt_device *device, uint32_t queue, struct nestvirt_chain **ret_chain,
                 struct nestvirt_error **ret_error);
 int nv_own_complete(struct nestvirt_chain *chain);
-bool nv_own_is_stale(struct nestvirt_chain *chain);
+
+/* Around each access to the chain's bytes; false: it is of an earlier run. */
+bool nv_own_begin_copy(struct nestvirt_chain *chain);
+void nv_own_end_copy(struct nestvirt_chain *chain);
+
 int nv_own_get_config(struct nestvirt_device *device, uint32_t offset, void *buffer,
                       uint32_t length, struct nestvirt_error **ret_error);
 int nv_own_set_config(struct nestvirt_device *device, uint32_t offset, const void *bytes,

@@ -8,7 +8,8 @@
 
 enum {
     REQUEST_QUEUE,
-    REQUEST_MAX = 65536 /* bytes given to one request, however long its buffers are */
+    REQUEST_MAX = 65536, /* bytes given to one request, however long its buffers are */
+    PASS_MAX = 262144    /* bytes in one pass: a millisecond; then others have their turn */
 };
 
 /* When the host has no entropy yet, or refuses, the request waits this long for the next try. */
@@ -72,6 +73,7 @@ static void rng_serve(struct nv_virtio *v, uint32_t queue)
 {
     struct rng_state *s = (struct rng_state *)v;
     struct nv_chain *chain = &v->queues[queue].chain;
+    uint32_t passed = 0;
 
     while (nv_virtio_pop(v, queue, chain) > 0) {
         bool is_empty = chain->write_left == 0;
@@ -92,6 +94,11 @@ static void rng_serve(struct nv_virtio *v, uint32_t queue)
         }
         __atomic_fetch_add(&s->bytes, done, __ATOMIC_RELAXED);
         nv_virtio_complete(v, queue, chain, done);
+        passed += done;
+        if (v->loop && passed >= PASS_MAX) {
+            nv_virtio_serve_later(v, queue);
+            return;
+        }
     }
 }
 

@@ -32,9 +32,10 @@ enum {
     NV_VSOCK_HEADER = 44, /* bytes */
     NV_VSOCK_HOST_CID = 2,
     NV_VSOCK_STREAM = 1,
-    NV_VSOCK_WINDOW = 256 * 1024,    /* bytes of each connection held for the host, as in Linux */
-    NV_VSOCK_PACKET_MAX = 64 * 1024, /* bytes in a packet to the guest, as in Linux */
-    NV_VSOCK_PASS_MAX = 1024 * 1024, /* bytes moved before the loop's other work has its turn */
+    NV_VSOCK_WINDOW = 256 * 1024,      /* bytes of each connection held for the host, as in Linux */
+    NV_VSOCK_PACKET_MAX = 64 * 1024,   /* bytes in a packet to the guest, as in Linux */
+    NV_VSOCK_PASS_MAX = 1024 * 1024,   /* bytes moved before the loop's other work has its turn */
+    NV_VSOCK_CONNECT_COST = 16 * 1024, /* a connect takes as long as to move so many */
     NV_VSOCK_BUCKETS = 1024,
     NV_VSOCK_RESETS = 64, /* that wait for the guest, of packets without a connection */
     NV_VSOCK_LINE = 32    /* bytes in "CONNECT 4294967294\n" and a few more */
@@ -255,7 +256,7 @@ void nv_vsock_on_eof(struct nv_vsock_connection *c);
 
 /* --- Packets --- */
 
-/* One packet of the guest (vsock_from_guest.c). Returns the bytes it moved. */
+/* One packet of the guest (vsock_from_guest.c). Returns the bytes it moved, or a connect's cost. */
 uint32_t nv_vsock_receive(struct nv_vsock *s, struct nv_chain *chain);
 
 /* True if something waits for the guest (vsock_to_guest.c). */

@@ -182,11 +182,12 @@ uint32_t nv_vsock_receive(struct nv_vsock *s, struct nv_chain *chain)
     if (is_sound)
         c = nv_vsock_find(s, header.dst_port, header.src_port);
     if (!c) {
-        if (is_sound && header.op == NV_VSOCK_REQUEST && header.length <= chain->read_left)
-            connect_guest(s, &header);
-        else
+        if (!is_sound || header.op != NV_VSOCK_REQUEST || header.length > chain->read_left) {
             reset(s, &header);
-        return 0;
+            return 0;
+        }
+        connect_guest(s, &header);
+        return NV_VSOCK_CONNECT_COST;
     }
     if (header.op == NV_VSOCK_RST) {
         drop(c);

@@ -46,6 +46,8 @@ static void unlink_timer(struct nestvirt_loop *loop, struct nv_timer *timer)
 {
     struct nv_timer **at = &loop->timers;
 
+    if (timer->deadline_ns == 0)
+        return;
     while (*at && *at != timer)
         at = &(*at)->next;
     if (*at)
@@ -208,20 +210,23 @@ static int control(struct nestvirt_loop *loop, int operation, struct nv_source *
 /* A free place in the table, from 1; or -ENOMEM. Called with the lock held. */
 static int find_place(struct nestvirt_loop *loop)
 {
-    enum { GROWTH = 16 };
+    enum { FIRST = 16 };
+    uint32_t count = loop->place_count;
+    uint32_t more = NV_MAX(count, (uint32_t)FIRST);
     struct nv_loop_place *grown;
 
-    for (uint32_t i = 0; i < loop->place_count; i++)
-        if (!loop->places[i].source)
-            return (int)i + 1;
-    grown = realloc(loop->places, (loop->place_count + GROWTH) * sizeof(*grown));
+    while (loop->first_free < count && loop->places[loop->first_free].source)
+        loop->first_free++;
+    if (loop->first_free < count)
+        return (int)loop->first_free + 1;
+    grown = realloc(loop->places, ((size_t)count + more) * sizeof(*grown));
     if (!grown)
         return -ENOMEM;
-    for (uint32_t i = 0; i < GROWTH; i++)
-        grown[loop->place_count + i] = (struct nv_loop_place){ 0 };
+    for (uint32_t i = 0; i < more; i++)
+        grown[count + i] = (struct nv_loop_place){ 0 };
     loop->places = grown;
-    loop->place_count += GROWTH;
-    return (int)(loop->place_count - GROWTH) + 1;
+    loop->place_count += more;
+    return (int)count + 1;
 }
 
 int nv_loop_add(struct nestvirt_loop *loop, struct nv_source *source, uint32_t events)
@@ -259,6 +264,7 @@ static void disable(struct nestvirt_loop *loop, struct nv_source *source)
     place = &loop->places[source->place - 1];
     place->source = NULL;
     place->generation++;
+    loop->first_free = NV_MIN(loop->first_free, source->place - 1);
     source->place = 0;
 }
 

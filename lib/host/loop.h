@@ -52,7 +52,8 @@ struct nestvirt_loop {
     struct nv_timer *firing;
     struct nv_loop_place *places;
     uint32_t place_count;
-    uint32_t process; /* of the creator, for children that free an inherited loop */
+    uint32_t first_free; /* no place before this is free: thousands of sources come and go */
+    uint32_t process;    /* of the creator, for children that free an inherited loop */
 };
 
 int nv_loop_new(struct nestvirt_loop **ret_loop, struct nestvirt_error **ret_error);

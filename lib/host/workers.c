@@ -142,8 +142,9 @@ void nv_workers_stop(struct nv_workers *workers)
     if (workers->count == 0)
         return;
     tell_to_quit(workers);
-    while (workers->count > 0)
-        pthread_join(workers->threads[--workers->count], NULL);
+    for (uint32_t i = 0; i < workers->count; i++)
+        pthread_join(workers->threads[i], NULL);
+    workers->count = 0; /* only now: jobs that end look at it */
     pthread_cond_destroy(&workers->wake);
     pthread_mutex_destroy(&workers->lock);
 }

@@ -180,7 +180,7 @@ static bool watch_ring(struct nv_virtio *v, struct nv_virtio_queue *q, uint64_t 
 static void serve(struct nv_virtio *v, uint32_t queue, bool is_hasty)
 {
     struct nv_virtio_queue *q = &v->queues[queue];
-    uint64_t pass_end_ns = is_hasty ? nv_now_ns() + PASS_NS : 0;
+    uint64_t pass_end_ns = nv_now_ns() + PASS_NS;
     bool has_more;
 
     if (q->is_serving || !nv_virtio_can_serve(v, queue))
@@ -199,14 +199,16 @@ static void serve(struct nv_virtio *v, uint32_t queue, bool is_hasty)
             if (!has_more && nv_virtio_can_serve(v, queue))
                 has_more = nv_queue_arm(&q->ring);
         }
-        /* A round costs even if it found nothing: the guest may move its index back and forth. */
-        if (q->budget == before && q->budget > 0)
+        /* One more round costs even if this one found nothing: indexes can go back and forth. */
+        if (has_more && q->budget == before)
             q->budget--;
+        if (has_more && v->loop && nv_now_ns() > pass_end_ns)
+            q->budget = 0;
     } while (has_more && q->budget > 0);
     q->is_serving = false;
     nv_virtio_signal(v, queue);
-    /* One pass serves at most a queue full; then others have their turn. */
-    if (q->budget == 0 && nv_virtio_can_serve(v, queue) && nv_queue_arm(&q->ring))
+    /* A pass serves a queue full, or as long as PASS_NS; then others have their turn. */
+    if (q->budget == 0 && nv_virtio_can_serve(v, queue) && (has_more || nv_queue_arm(&q->ring)))
         nv_virtio_serve_later(v, queue);
 }
 

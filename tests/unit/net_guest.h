@@ -14,7 +14,7 @@
 enum {
     NET_HEADER = 12,
     NET_HOST_HEADER = 10, /* as packet sockets have it */
-    NET_TIMEOUT = 5000,   /* ms, for what must come */
+    NET_TIMEOUT = 20000,  /* ms, for what must come */
     NET_SILENCE = 50      /* ms, for what must not */
 };
 

@@ -520,6 +520,28 @@ START_TEST(test_hostile_50_balloon_giant_report)
 }
 END_TEST
 
+/* Numbers of no memory call nobody, but to look at them takes its time too. */
+START_TEST(test_hostile_50_balloon_giant_nonsense)
+{
+    enum { PARTS = 500 };
+    struct guest_part *parts = calloc(PARTS, sizeof(*parts));
+    uint64_t before;
+
+    drive(GUEST_ALL);
+    memset(guest_mem(&guest, places[0], SPARE), 0xff, SPARE);
+    for (uint32_t i = 0; i < PARTS; i++)
+        parts[i] = (struct guest_part){ places[0], SPARE, false };
+    before = guest_get_u64(&guest, "notified");
+    ck_assert_int_ge(guest_add_indirect(&guest, INFLATE, 0, parts, PARTS), 0);
+    guest_kick(&guest, INFLATE);
+    ck_assert(guest_wait_used(&guest, INFLATE, NULL, NULL, WAIT_MS));
+    ck_assert_uint_eq(guest_get_u64(&guest, "refused"), (uint64_t)PARTS * SPARE / 1024);
+    ck_assert_uint_ge(guest_get_u64(&guest, "notified") - before,
+                      (uint64_t)PARTS * SPARE / 1024 / 512);
+    free(parts);
+}
+END_TEST
+
 /* Inflated and deflated at once, by two queues, while the guest writes to the pages. */
 START_TEST(test_hostile_50_balloon_races)
 {
@@ -586,6 +608,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_features);
     tcase_add_test(tcase, test_hostile_50_balloon_giant_request);
     tcase_add_test(tcase, test_hostile_50_balloon_giant_report);
+    tcase_add_test(tcase, test_hostile_50_balloon_giant_nonsense);
     tcase_add_test(tcase, test_hostile_50_balloon_races);
     tcase_add_test(tcase, test_rebuild);
     return suite;

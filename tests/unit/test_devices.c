@@ -264,6 +264,49 @@ START_TEST(test_power_button)
 }
 END_TEST
 
+/* What a log function does with the device that the line is about. */
+struct log_user {
+    struct nestvirt_device *device;
+    unsigned lines;
+    int errors;
+};
+
+static void log_and_call(void *user_data, uint32_t level, const char *text)
+{
+    struct log_user *user = user_data;
+    struct nestvirt_chain *chain;
+    uint64_t features;
+
+    user->errors += nestvirt_virtio_get_features(user->device, &features, NULL) != 0;
+    user->errors += nestvirt_virtio_next_chain(user->device, 0, &chain, NULL) != 0;
+    user->lines += strstr(text, "needs a reset") != NULL;
+}
+
+static void ignore_queue(void *user_data, struct nestvirt_device *device, uint32_t queue)
+{
+}
+
+/* Lines are logged with no lock held: who gets them may use the device. */
+START_TEST(test_log_function_calls_back)
+{
+    struct nestvirt_virtio_config config;
+    struct log_user user = { 0 };
+
+    nestvirt_virtio_config_init(&config, sizeof(config));
+    config.device_id = 42;
+    config.queue_count = 1;
+    ck_nv_ok(nestvirt_virtio_add(vm, &config, ignore_queue, NULL, NULL, &user.device, &error));
+    ck_nv_ok(nestvirt_vm_set_log(vm, NESTVIRT_LOG_WARNING, log_and_call, &user, NULL, &error));
+    for (unsigned i = 1; i <= 3; i++) {
+        ck_nv_ok(nestvirt_vm_build(vm, &error));
+        ck_nv_ok(nestvirt_virtio_request_reset(user.device, &error));
+        ck_assert_uint_eq(user.lines, i);
+        ck_assert_int_eq(user.errors, 0);
+        ck_nv_ok(nestvirt_vm_stop(vm, -1, &error));
+    }
+}
+END_TEST
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("devices");
@@ -275,6 +318,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_numbers_and_truth_values);
     tcase_add_test(tcase, test_descriptor_set_twice);
     tcase_add_test(tcase, test_live_and_fixed_properties);
+    tcase_add_test(tcase, test_log_function_calls_back);
     tcase_add_test(tcase, test_harmless_writes);
     tcase_add_test(tcase, test_reads);
     tcase_add_test(tcase, test_without_i8042);

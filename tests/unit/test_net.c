@@ -480,7 +480,7 @@ static int wire_without(bool device)
 
         if (device)
             is_ready = unshare(CLONE_NEWNS) == 0 &&
-                       mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+                       mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
                        mount("none", "/dev/net", "tmpfs", 0, NULL) == 0;
         else
             is_ready = setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "support.h"
@@ -251,6 +252,25 @@ START_TEST(test_hostile_45_rng_rate)
 }
 END_TEST
 
+/* Random bytes take the host's time: many large requests are no single pass. */
+START_TEST(test_hostile_45_rng_takes_turns)
+{
+    enum { COUNT = GUEST_RING_SIZE };
+    struct guest_part part = { .length = REQUEST_MAX, .is_writable = true };
+    uint64_t before;
+
+    drive();
+    part.address = guest_alloc(&guest, REQUEST_MAX);
+    before = guest_get_u64(&guest, "notified");
+    for (unsigned i = 0; i < COUNT; i++)
+        ck_assert_int_ge(guest_add(&guest, QUEUE, &part, 1), 0);
+    guest_kick(&guest, QUEUE);
+    for (unsigned i = 0; i < COUNT; i++)
+        must_give(REQUEST_MAX);
+    ck_assert_uint_ge(guest_get_u64(&guest, "notified") - before, COUNT / 4);
+}
+END_TEST
+
 START_TEST(test_rate_lets_through_in_time)
 {
     ck_assert_int_eq(guest_set_u64(&guest, "rate_operations", 1), 0);
@@ -308,6 +328,20 @@ START_TEST(test_rebuild)
 }
 END_TEST
 
+/* The smallest ring: a request that waits does not keep the loop busy. */
+START_TEST(test_hostile_33_ring_of_one_waits)
+{
+    guest.ring_size = 1;
+    drive();
+    set_host_errno(ENOSYS);
+    ask(100);
+    usleep(200000);
+    ck_assert_uint_lt(guest_get_u64(&guest, "notified"), 20);
+    set_host_errno(0);
+    must_give(100);
+}
+END_TEST
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("rng");
@@ -323,7 +357,9 @@ Suite *nv_test_suite(void)
     tcase = support_case(suite, "time", 60);
     tcase_add_checked_fixture(tcase, setup_loop, teardown);
     tcase_add_test(tcase, test_request_waits_for_the_host);
+    tcase_add_test(tcase, test_hostile_33_ring_of_one_waits);
     tcase_add_test(tcase, test_hostile_45_rng_rate);
+    tcase_add_test(tcase, test_hostile_45_rng_takes_turns);
     tcase_add_test(tcase, test_rate_lets_through_in_time);
     tcase_add_test(tcase, test_pause_and_reset_while_a_request_waits);
     tcase_add_test(tcase, test_rebuild);

@@ -55,7 +55,7 @@ START_TEST(test_built_again)
         start();
         guests = vs_connect_guest(listener, VS_GUEST_PORT);
         hosts = vs_connect_host(VS_GUEST_PORT, &port);
-        send(hosts, "x", 1, 0);
+        send(hosts, "x", 1, MSG_NOSIGNAL);
         if (i % 2)
             guest_stop(&vs_guest);
         if (i % 2)
@@ -108,7 +108,7 @@ START_TEST(test_reset)
 
         fd = vs_connect_guest(listener, VS_GUEST_PORT);
         hosts = vs_connect_host(VS_GUEST_PORT, &port);
-        send(fd, "x", 1, 0);
+        send(fd, "x", 1, MSG_NOSIGNAL);
         guest_reset(&vs_guest);
         ck_assert(vs_is_at_end(fd));
         ck_assert(vs_is_at_end(hosts));
@@ -156,7 +156,7 @@ START_TEST(test_pause)
     vs_expect(NV_VSOCK_REQUEST, &packet);
     port = packet.header.src_port;
     guest_pause(&vs_guest);
-    send(guests, "waits", 5, 0);
+    send(guests, "waits", 5, MSG_NOSIGNAL);
     late = vs_client("CONNECT 6\n");
     usleep(200000); /* nobody's time runs out */
     ck_assert_uint_eq(guest_get_u64(&vs_guest, "connections_open"), 2);
@@ -286,7 +286,7 @@ START_TEST(test_descriptors_run_out)
         strcpy(address.sun_path, vs_path);
         ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
     }
-    send(fd, "CONNECT 8\n", 10, 0);
+    send(fd, "CONNECT 8\n", 10, MSG_NOSIGNAL);
     usleep(100000);
     ck_assert_uint_eq(guest_get_u64(&vs_guest, "connections_open"), 0);
     vs_tx_op(NV_VSOCK_REQUEST); /* the guest is told at once */
