@@ -2,7 +2,10 @@
 /* Owns the ring cases of a hostile guest as real guests, on the entropy device: its buffers are
  * filled with what is never all zero. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/util.h"
 #include "script.h"
@@ -287,6 +290,51 @@ START_TEST(test_hostile_24_early_notification)
 }
 END_TEST
 
+enum { STOPPED_ROUNDS = 2000 };
+
+/* In a process of its own, which is stopped and continued all the while. */
+static void run_requests(void)
+{
+    struct nestvirt_host *own = NULL;
+    struct script script;
+
+    if (nestvirt_host_open(NULL, &own, NULL) < 0)
+        _exit(2);
+    script_begin(&script, own, "rng");
+    script_descriptor(&script, SCRIPT_TABLE, 0, SCRIPT_BUFFER, 64, SCRIPT_WRITE, 0);
+    script_drive(&script, 0);
+    for (uint16_t i = 1; i <= STOPPED_ROUNDS; i++) {
+        script_set_available(&script, i);
+        script_put(&script, NV_VIRTIO_REG_QUEUE_NOTIFY, 0);
+        script_wait_used(&script, i);
+    }
+    script_run(&script);
+    script_end(&script);
+    _exit(nestvirt_host_free(own) == 0 ? 0 : 3);
+}
+
+START_TEST(test_fault_20_stopped_and_continued)
+{
+    pid_t child = fork();
+    int stops = 0;
+    int status;
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        run_requests();
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        kill(child, SIGSTOP);
+        usleep(3000);
+        kill(child, SIGCONT);
+        usleep(2000);
+        stops++;
+    }
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
+    ck_assert_int_gt(stops, 3);
+}
+END_TEST
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("kvm_ring");
@@ -299,5 +347,6 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_19_20_ring_places);
     tcase_add_test(tcase, test_hostile_22_25_registers);
     tcase_add_test(tcase, test_hostile_24_early_notification);
+    tcase_add_test(tcase, test_fault_20_stopped_and_continued);
     return suite;
 }

@@ -315,7 +315,7 @@ START_TEST(test_number_of_regions_is_limited)
 }
 END_TEST
 
-START_TEST(test_memfd_is_sealed)
+START_TEST(test_fault_05_memfd_is_sealed)
 {
     struct nestvirt_memory_config config = region(0, 0x2000);
     int fd;
@@ -392,7 +392,7 @@ Suite *nv_test_suite(void)
     tcase_add_loop_test(tcase, test_zero_for_each_backing, 0, 2);
     tcase_add_test(tcase, test_numbers_stay_their_own);
     tcase_add_test(tcase, test_number_of_regions_is_limited);
-    tcase_add_test(tcase, test_memfd_is_sealed);
+    tcase_add_test(tcase, test_fault_05_memfd_is_sealed);
     tcase_add_loop_test(tcase, test_misuse_07_memory_is_not_inherited, 0, 2);
     tcase_add_test(tcase, test_low_end);
     return suite;
