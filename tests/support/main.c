@@ -35,6 +35,13 @@ TCase *support_case(Suite *suite, const char *name, double timeout)
     return tcase;
 }
 
+int support_is_valgrind(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+
+    return preload && strstr(preload, "valgrind");
+}
+
 void support_skip(const char *reason)
 {
     printf("SKIP: %s\n", reason);

@@ -19,6 +19,9 @@ TCase *support_case(Suite *suite, const char *name, double timeout);
 /* Ends the program with status 77 and the reason: for what this machine lacks. */
 void support_skip(const char *reason) __attribute__((noreturn));
 
+/* True under valgrind, which plays some of the kernel's part itself and slows everything down. */
+int support_is_valgrind(void);
+
 /* For test programs that need /dev/kvm: skips without it, opens the host with it. */
 struct nestvirt_host *support_host(void);
 

@@ -2,7 +2,6 @@
 /* Proves the socket device's life on the host: building again, pauses, timeouts, limits.
  */
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -267,14 +266,13 @@ END_TEST
 /* Descriptors run out: clients wait, the loop does not spin, and later it goes on. */
 START_TEST(test_descriptors_run_out)
 {
-    const char *preload = getenv("LD_PRELOAD");
     struct rlimit limit;
     struct rlimit low;
     struct vs_packet packet;
     int fd;
 
     /* Valgrind plays the limit itself: it takes the client and hangs up, as no kernel does. */
-    if (preload && strstr(preload, "valgrind"))
+    if (support_is_valgrind())
         return;
     start();
     fd = vs_client("");
