@@ -110,8 +110,13 @@ static void follow_active(struct nv_net *net, uint64_t now_ns)
     if (net->attached == net->active || net->is_gone || now_ns < net->attach_after_ns)
         return;
     while (net->attached < net->active && r >= 0) {
-        r = nv_tap_set_attached(&net->pairs[net->attached].tap, true);
-        net->attached += r >= 0;
+        struct nv_net_pair *pair = &net->pairs[net->attached];
+
+        r = nv_tap_set_attached(&pair->tap, true);
+        if (r < 0)
+            break;
+        pair->stale = 0; /* the host emptied it when it was detached: what comes now is new */
+        net->attached++;
     }
     while (net->attached > net->active && r >= 0) {
         r = nv_tap_set_attached(&net->pairs[net->attached - 1].tap, false);

@@ -204,9 +204,6 @@ START_TEST(test_net_pairs)
 {
     uint8_t frame[100];
 
-    /* There, on a busy machine, frames sometimes do not come after the change of pairs: open. */
-    if (support_is_valgrind())
-        return;
     setup_pairs(GUEST_LOOP, 4, GUEST_ALL);
     ck_assert_uint_eq(guest_config(&net.guest, 8, 2), 4);
     give_buffers(4);
