@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "memory/layout.h"
 #include "virtio_checks.h"
 
 enum { DRIVER_STATUS = NV_VIRTIO_ACKNOWLEDGE | NV_VIRTIO_DRIVER };
@@ -316,9 +317,9 @@ START_TEST(test_hostile_29_odd_accesses)
             if (lengths[i] == 4 && offset % 4 == 0)
                 continue;
             guest_access(&guest, offset, lengths[i], true, &data);
-            checks_ignored(offset + lengths[i] <= NV_VIRTIO_WINDOW);
+            checks_ignored(offset + lengths[i] <= NV_LAYOUT_VIRTIO_SIZE);
             guest_access(&guest, offset, lengths[i], false, &data);
-            checks_ignored(offset + lengths[i] <= NV_VIRTIO_WINDOW);
+            checks_ignored(offset + lengths[i] <= NV_LAYOUT_VIRTIO_SIZE);
             ck_assert_int_eq(memcmp(&data, &(uint64_t){ 0 }, lengths[i]), 0);
         }
     for (size_t i = 0; i < NV_ARRAY_SIZE(read_only); i++) {
@@ -340,13 +341,14 @@ START_TEST(test_hostile_29_end_of_window)
 {
     uint64_t data = 0;
 
-    for (uint32_t offset = NV_VIRTIO_WINDOW - 7; offset < NV_VIRTIO_WINDOW + 8; offset++) {
+    for (uint32_t offset = NV_LAYOUT_VIRTIO_SIZE - 7; offset < NV_LAYOUT_VIRTIO_SIZE + 8;
+         offset++) {
         ck_assert_int_eq(guest_access_once(&guest, offset, 8, true, &data),
                          NESTVIRT_ACTION_DEFAULT);
         ck_assert_int_eq(guest_access_once(&guest, offset, 8, false, &data),
                          NESTVIRT_ACTION_DEFAULT);
     }
-    ck_assert_int_eq(guest_access_once(&guest, NV_VIRTIO_WINDOW - 8, 8, false, &data),
+    ck_assert_int_eq(guest_access_once(&guest, NV_LAYOUT_VIRTIO_SIZE - 8, 8, false, &data),
                      NESTVIRT_ACTION_RESUME);
     ck_assert_uint_eq(data, 0);
     checks_ignored(1);

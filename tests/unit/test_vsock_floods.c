@@ -319,13 +319,8 @@ static void add_dry_tests(Suite *suite, const char *name, void (*setup)(void))
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("vsock_floods");
-    TCase *plain = support_case(suite, "without a loop", 120);
-    TCase *looped = support_case(suite, "with a loop", 120);
 
-    tcase_add_checked_fixture(plain, vs_setup_inline, vs_teardown);
-    tcase_add_checked_fixture(looped, vs_setup_loop, vs_teardown);
-    add_tests(plain);
-    add_tests(looped);
+    vs_add_both(suite, add_tests);
     add_dry_tests(suite, "dry without a loop", setup_inline_dry);
     add_dry_tests(suite, "dry with a loop", setup_loop_dry);
     return suite;

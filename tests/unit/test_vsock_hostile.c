@@ -377,12 +377,7 @@ static void add_tests(TCase *tcase)
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("vsock_hostile");
-    TCase *plain = support_case(suite, "without a loop", 120);
-    TCase *looped = support_case(suite, "with a loop", 120);
 
-    tcase_add_checked_fixture(plain, vs_setup_inline, vs_teardown);
-    tcase_add_checked_fixture(looped, vs_setup_loop, vs_teardown);
-    add_tests(plain);
-    add_tests(looped);
+    vs_add_both(suite, add_tests);
     return suite;
 }

@@ -14,37 +14,6 @@
 #include "core/util.h"
 #include "vsock_guest.h"
 
-static void setup(void)
-{
-    vs_make(GUEST_LOOP);
-}
-
-static bool exists(const char *path)
-{
-    struct stat info;
-
-    return lstat(path, &info) == 0;
-}
-
-static void start(void)
-{
-    ck_assert_msg(guest_wire(&vs_guest) == 0, "%s", vs_guest.error);
-    guest_start(&vs_guest);
-    vs_drive(16);
-}
-
-/* A client that never waits. */
-static int come(const char *path)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    strcpy(address.sun_path, path);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-        send(fd, "CONNECT 1\nabc", 13, MSG_NOSIGNAL);
-    return fd;
-}
-
 START_TEST(test_cid_is_needed)
 {
     struct virtio_guest other;
@@ -68,7 +37,7 @@ START_TEST(test_no_path)
     struct virtio_guest other;
 
     ck_assert_int_eq(guest_set_string(&vs_guest, "path", ""), 0);
-    start();
+    vs_build(16);
     vs_tx_op(NV_VSOCK_REQUEST);
     vs_expect(NV_VSOCK_RST, NULL);
     ck_assert_int_eq(nv_vsock_connect(vs_device, VS_PORT), -ECONNREFUSED);
@@ -97,7 +66,7 @@ START_TEST(test_longest_path)
     guest_unbuild(&vs_guest);
     path[96] = '\0';
     guest_set_string(&vs_guest, "path", path);
-    start();
+    vs_build(16);
     strcpy(vs_path + strlen(vs_folder), "/y");
     listener = vs_listen(0xffffffff);
     ck_assert_int_eq(rename(nv_text("%s_4294967295", vs_path).s, nv_text("%s_4294967295", path).s),
@@ -118,7 +87,7 @@ START_TEST(test_something_else_at_the_path)
     close(file);
     ck_assert_int_eq(guest_wire(&vs_guest), -EEXIST);
     ck_assert_ptr_nonnull(strstr(vs_guest.error, "remove the file"));
-    ck_assert(exists(vs_path));
+    ck_assert(vs_exists(vs_path));
     unlink(vs_path);
     ck_assert_int_eq(mkdir(vs_path, 0700), 0);
     ck_assert_int_eq(guest_wire(&vs_guest), -EEXIST);
@@ -126,7 +95,7 @@ START_TEST(test_something_else_at_the_path)
     ck_assert_int_eq(symlink("/nonexistent/x", vs_path), 0);
     ck_assert_int_eq(guest_wire(&vs_guest), -EEXIST);
     unlink(vs_path);
-    start(); /* nothing is left of the failures */
+    vs_build(16); /* nothing is left of the failures */
 }
 END_TEST
 
@@ -148,16 +117,16 @@ START_TEST(test_somebody_listens_at_the_path)
 
     ck_assert_int_eq(guest_wire(&vs_guest), -EADDRINUSE);
     ck_assert_ptr_nonnull(strstr(vs_guest.error, "use another path"));
-    ck_assert(exists(vs_path));
+    ck_assert(vs_exists(vs_path));
     /* Also when too many wait there already. */
     for (int i = 0; i < 2; i++)
-        fds[i] = come(vs_path);
+        fds[i] = vs_come(vs_path);
     ck_assert_int_eq(guest_wire(&vs_guest), -EADDRINUSE);
-    ck_assert(exists(vs_path));
+    ck_assert(vs_exists(vs_path));
     close(fds[0]);
     close(fds[1]);
     close(other);
-    start(); /* now it is stale */
+    vs_build(16); /* now it is stale */
     close(vs_client("CONNECT 1\n"));
 }
 END_TEST
@@ -175,11 +144,11 @@ START_TEST(test_path_is_taken_over)
 {
     int other;
 
-    start();
+    vs_build(16);
     unlink(vs_path);
     other = listen_at(vs_path);
     guest_unbuild(&vs_guest);
-    ck_assert(exists(vs_path));
+    ck_assert(vs_exists(vs_path));
     close(other);
     unlink(vs_path);
 }
@@ -190,7 +159,7 @@ Suite *nv_test_suite(void)
     Suite *suite = suite_create("vsock_paths");
     TCase *tcase = support_case(suite, "paths", 60);
 
-    tcase_add_checked_fixture(tcase, setup, vs_unmake);
+    tcase_add_checked_fixture(tcase, vs_make_looped, vs_unmake);
     tcase_add_test(tcase, test_cid_is_needed);
     tcase_add_test(tcase, test_no_path);
     tcase_add_test(tcase, test_longest_path);

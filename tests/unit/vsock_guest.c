@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -62,12 +63,22 @@ void vs_drive(uint32_t buffers)
     vs_give(buffers, NV_VSOCK_HEADER + 4096);
 }
 
-void vs_start(uint32_t flags, uint32_t buffers)
+void vs_build(uint32_t buffers)
 {
-    vs_make(flags);
     ck_assert_msg(guest_wire(&vs_guest) == 0, "%s", vs_guest.error);
     guest_start(&vs_guest);
     vs_drive(buffers);
+}
+
+void vs_start(uint32_t flags, uint32_t buffers)
+{
+    vs_make(flags);
+    vs_build(buffers);
+}
+
+void vs_make_looped(void)
+{
+    vs_make(GUEST_LOOP);
 }
 
 void vs_setup_inline(void)
@@ -78,6 +89,35 @@ void vs_setup_inline(void)
 void vs_setup_loop(void)
 {
     vs_start(GUEST_LOOP, 32);
+}
+
+void vs_add_both(Suite *suite, void (*add)(TCase *tcase))
+{
+    TCase *plain = support_case(suite, "without a loop", 120);
+    TCase *looped = support_case(suite, "with a loop", 120);
+
+    tcase_add_checked_fixture(plain, vs_setup_inline, vs_teardown);
+    tcase_add_checked_fixture(looped, vs_setup_loop, vs_teardown);
+    add(plain);
+    add(looped);
+}
+
+bool vs_exists(const char *path)
+{
+    struct stat info;
+
+    return lstat(path, &info) == 0;
+}
+
+int vs_come(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    strcpy(address.sun_path, path);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+        send(fd, "CONNECT 1\nabc", 13, MSG_NOSIGNAL);
+    return fd;
 }
 
 void vs_teardown(void)

@@ -29,14 +29,23 @@ extern char vs_path[80]; /* in the folder, which is removed in the end with all 
 
 /* Makes a folder and a device, not built; and all gone. */
 void vs_make(uint32_t flags);
+void vs_make_looped(void);
 void vs_unmake(void);
 
 /* The same, up to a driver that is ready and has given `buffers` receive buffers of 4 KiB. */
 void vs_start(uint32_t flags, uint32_t buffers);
 void vs_drive(uint32_t buffers);
+void vs_build(uint32_t buffers); /* what vs_start() does behind vs_make() */
 void vs_setup_inline(void);
 void vs_setup_loop(void);
 void vs_teardown(void);
+
+/* Two cases, without and with a loop, to which add gives the same tests. */
+void vs_add_both(Suite *suite, void (*add)(TCase *tcase));
+
+/* Whether there is a file; and a client that never waits: its descriptor. */
+bool vs_exists(const char *path);
+int vs_come(const char *path);
 
 /* A header of the guest to the host; from VS_GUEST_PORT to VS_PORT with credit unless changed. */
 struct nv_vsock_header vs_header(uint16_t op);
