@@ -23,11 +23,16 @@ uint64_t bench_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+void bench_sleep(long ns)
+{
+    const struct timespec time = { .tv_nsec = ns };
+
+    nanosleep(&time, NULL);
+}
+
 void bench_settle(void)
 {
-    const struct timespec pause = { .tv_nsec = SETTLE_NS };
-
-    nanosleep(&pause, NULL);
+    bench_sleep(SETTLE_NS);
 }
 
 void bench_add(struct bench_series *series, uint64_t ns)

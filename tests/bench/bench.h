@@ -17,6 +17,9 @@ enum { BENCH_SKIP = 77 }; /* exit status: the environment lacks something */
 /* CLOCK_MONOTONIC_RAW in nanoseconds. */
 uint64_t bench_now_ns(void);
 
+/* Sleeps so long, less than a second. */
+void bench_sleep(long ns);
+
 /* Sleeps, for what the kernel still has to do after a VM is gone. */
 void bench_settle(void);
 

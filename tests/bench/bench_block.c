@@ -63,13 +63,6 @@ struct cpu_time {
     uint64_t all_ns;
 };
 
-static void sleep_ns(long ns)
-{
-    const struct timespec time = { .tv_nsec = ns };
-
-    nanosleep(&time, NULL);
-}
-
 static bool read_line(const char *path, char *line, int size)
 {
     FILE *file = fopen(path, "re");
@@ -130,14 +123,14 @@ static void measure(const struct contender *c, const struct pattern *pattern,
     turn(c, true);
     c->shared->step = pattern->step;
     c->shared->batch = pattern->batch;
-    sleep_ns(SETTLE_NS);
+    bench_sleep(SETTLE_NS);
     count = c->shared->count;
     before = cpu_of(c);
-    sleep_ns(ROUND_NS);
+    bench_sleep(ROUND_NS);
     after = cpu_of(c);
     count = c->shared->count - count;
     c->shared->batch = 0;
-    sleep_ns(SETTLE_NS);
+    bench_sleep(SETTLE_NS);
     turn(c, false);
     if (count == 0 || c->shared->errors)
         bench_need(-EIO, c->vm ? "our disk" : "QEMU's disk");
@@ -185,11 +178,6 @@ static int make_file(char *path, size_t size)
     return fd;
 }
 
-static int32_t no_port(void *user_data, struct nestvirt_access *access)
-{
-    return NESTVIRT_ACTION_RESUME;
-}
-
 static void begin_ours(struct contender *c, struct nestvirt_host *host, int image, const char *path,
                        uint8_t **ret_pages)
 {
@@ -198,7 +186,7 @@ static void begin_ours(struct contender *c, struct nestvirt_host *host, int imag
     void *pointer;
 
     *c = (struct contender){ .pid = getpid(), .vcpu = "nv0:" };
-    c->vm = ours_new(host, MEMORY_SIZE, image, no_port, NULL);
+    c->vm = ours_new(host, MEMORY_SIZE, image, ours_ignore, NULL);
     ours_need(nestvirt_device_add(c->vm, "blk", &disk, &error), error);
     ours_need(nestvirt_device_set_string(disk, "path", path, &error), error);
     ours_need(nestvirt_device_set_u64(disk, "lock", 0, &error), error); /* QEMU reads it too */
@@ -274,7 +262,7 @@ static void begin_qemu(struct contender *c, const char *path)
 static void await_start(const struct contender *c)
 {
     for (int i = 0; i < 10000 && c->shared->state == 0; i++)
-        sleep_ns(1000000);
+        bench_sleep(1000000);
     bench_need(c->shared->state == 1 ? 0 : -EIO, c->vm ? "our guest" : "QEMU's guest");
     turn(c, false);
 }

@@ -30,13 +30,6 @@ enum {
     DEVICES_MANY = 16
 };
 
-static void sleep_ns(long ns)
-{
-    const struct timespec time = { .tv_nsec = ns };
-
-    nanosleep(&time, NULL);
-}
-
 /* Raw KVM: the guest's thread, and one that reads the eventfd as an event loop would. */
 struct raw {
     struct floor_host host;
@@ -139,15 +132,10 @@ static void raw_end(struct raw *raw)
     close(raw->epoll);
 }
 
-static int32_t no_port(void *user_data, struct nestvirt_access *access)
-{
-    return NESTVIRT_ACTION_RESUME;
-}
-
 static struct nestvirt_vm *ours_begin(struct nestvirt_host *host, int image, uint32_t devices,
                                       uint32_t value, struct payload_shared **ret_shared)
 {
-    struct nestvirt_vm *vm = ours_new(host, MEMORY_SIZE, image, no_port, NULL);
+    struct nestvirt_vm *vm = ours_new(host, MEMORY_SIZE, image, ours_ignore, NULL);
     struct nestvirt_error *error = NULL;
     void *shared;
 
@@ -170,7 +158,7 @@ static uint64_t measure(struct payload_shared *shared)
     uint64_t count = shared->count;
     uint64_t start = bench_now_ns();
 
-    sleep_ns(ROUND_NS);
+    bench_sleep(ROUND_NS);
     count = shared->count - count;
     return count ? (bench_now_ns() - start) / count : ROUND_NS;
 }
@@ -178,7 +166,7 @@ static uint64_t measure(struct payload_shared *shared)
 static void await_start(const struct payload_shared *shared)
 {
     for (int i = 0; i < 5000 && shared->state == 0; i++)
-        sleep_ns(1000000);
+        bench_sleep(1000000);
     bench_need(shared->state == 1 ? 0 : -EIO, "the guest");
 }
 

@@ -70,6 +70,11 @@ void ours_start(struct nestvirt_vm *vm)
     ours_need(nestvirt_vm_start(vm, &error), error);
 }
 
+int32_t ours_ignore(void *user_data, struct nestvirt_access *access)
+{
+    return NESTVIRT_ACTION_RESUME;
+}
+
 static int32_t note_exit(void *user_data, struct nestvirt_access *access)
 {
     struct ours_vm *vm = user_data;

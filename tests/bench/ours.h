@@ -35,6 +35,9 @@ struct nestvirt_vm *ours_new(struct nestvirt_host *host, uint64_t memory_size, i
                              void *user_data);
 void ours_start(struct nestvirt_vm *vm);
 
+/* A handler for guests that do not use the port. */
+int32_t ours_ignore(void *user_data, struct nestvirt_access *access);
+
 void ours_free(struct ours_vm *vm);
 
 #endif
