@@ -7,8 +7,7 @@
 
 #include "boot/bootdata.h"
 #include "core/error.h"
-
-enum { VIRTIO_WINDOW = 0x200 }; /* bytes */
+#include "memory/layout.h"
 
 int nv_cmdline_make(const struct nv_boot_source *source, const struct nv_boot_machine *machine,
                     struct nv_cmdline *ret_cmdline, struct nestvirt_error **ret_error)
@@ -20,7 +19,7 @@ int nv_cmdline_make(const struct nv_boot_source *source, const struct nv_boot_ma
     for (uint32_t i = 0; i < count && used < sizeof(ret_cmdline->text); i++)
         used +=
             (size_t)snprintf(ret_cmdline->text + used, sizeof(ret_cmdline->text) - used,
-                             "virtio_mmio.device=%d@0x%llx:%u ", VIRTIO_WINDOW,
+                             "virtio_mmio.device=%d@0x%llx:%u ", NV_LAYOUT_VIRTIO_SIZE,
                              (unsigned long long)machine->virtio[i].window, machine->virtio[i].pin);
     if (used + strlen(source->cmdline) > NESTVIRT_CMDLINE_MAX)
         return nv_fail(ret_error, -E2BIG, "kernel command line",

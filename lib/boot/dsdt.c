@@ -9,7 +9,6 @@
 
 enum {
     SERIAL_PORTS = 8,
-    VIRTIO_WINDOW = 0x200,  /* bytes */
     SLEEP_TYPE_OFF = 5,     /* what the sleep control register takes for "off" */
     EVENT_POWER_BUTTON = 1, /* bit 0 of the event status byte */
     NOTIFY_PRESSED = 0x80,  /* ACPI 6.4, 4.8.2.2.1.2: the button was pressed */
@@ -73,7 +72,8 @@ static void write_virtio(struct nv_tables *tables, const struct nv_boot_machine 
         nv_aml_name_integer(tables, "_CCA", 1);
         nv_aml_name(tables, "_CRS");
         resources = nv_aml_resources(tables);
-        nv_aml_resource_memory32(tables, (uint32_t)machine->virtio[i].window, VIRTIO_WINDOW);
+        nv_aml_resource_memory32(tables, (uint32_t)machine->virtio[i].window,
+                                 NV_LAYOUT_VIRTIO_SIZE);
         nv_aml_resource_interrupt(tables, machine->virtio[i].pin,
                                   nv_tables_is_level(machine, machine->virtio[i].pin));
         nv_aml_resources_end(tables, resources);

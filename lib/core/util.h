@@ -54,6 +54,12 @@ static inline bool nv_ranges_overlap(uint64_t a, uint64_t a_length, uint64_t b, 
     return a <= b ? b - a < a_length : a - b < b_length;
 }
 
+/* Counts up what others read at any time, as the counters among the properties. */
+static inline void nv_count(uint64_t *counter, uint64_t more)
+{
+    __atomic_fetch_add(counter, more, __ATOMIC_RELAXED);
+}
+
 static inline uint16_t nv_get_le16(const void *bytes)
 {
     const uint8_t *b = bytes;

@@ -22,13 +22,6 @@ enum {
     STATS_MAX = 64      /* that are looked at in one buffer */
 };
 
-#define COUNTER_ROW(NAME, MEMBER, HELP)                                                \
-    {                                                                                  \
-        .name = NAME, .type = NESTVIRT_PROPERTY_U64,                                   \
-        .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,                 \
-        .offset = offsetof(struct nv_balloon, MEMBER), .max = UINT64_MAX, .help = HELP \
-    }
-
 static const struct nv_property balloon_properties[] = {
     NV_VIRTIO_PROPERTIES(struct nv_balloon),
     { .name = "target",
@@ -37,7 +30,8 @@ static const struct nv_property balloon_properties[] = {
       .offset = offsetof(struct nv_balloon, target),
       .max = (uint64_t)UINT32_MAX * NV_BALLOON_PAGE,
       .help = "bytes that the guest is asked to give back, a multiple of 4096" },
-    COUNTER_ROW("actual", actual, "bytes that the guest says it has given back"),
+    NV_COUNTER_ROW(struct nv_balloon, "actual", actual,
+                   "bytes that the guest says it has given back"),
     { .name = "deflate_on_oom",
       .type = NESTVIRT_PROPERTY_BOOL,
       .offset = offsetof(struct nv_balloon, deflate_on_oom),
@@ -60,28 +54,49 @@ static const struct nv_property balloon_properties[] = {
       .offset = offsetof(struct nv_balloon, stats_interval_ms),
       .max = 86400000,
       .help = "milliseconds after which the guest is asked for statistics again; 0: never" },
-    COUNTER_ROW("inflated", inflated, "bytes given back by the balloon since the VM was made"),
-    COUNTER_ROW("deflated", deflated, "bytes that the guest took from the balloon again"),
-    COUNTER_ROW("reported", reported, "bytes given back by free page reporting"),
-    COUNTER_ROW("refused", refused, "pages that the guest named and that are not its memory"),
-    COUNTER_ROW("failed", failed, "times the host did not take memory back, and it was zeroed"),
-    COUNTER_ROW("stats_updates", stats_updates, "times the guest sent statistics"),
-    COUNTER_ROW("stat_swap_in", stats[0], "bytes that the guest has swapped in"),
-    COUNTER_ROW("stat_swap_out", stats[1], "bytes that the guest has swapped out"),
-    COUNTER_ROW("stat_major_faults", stats[2], "the guest's page faults that read from a disk"),
-    COUNTER_ROW("stat_minor_faults", stats[3], "the guest's page faults that did not"),
-    COUNTER_ROW("stat_free_memory", stats[4], "bytes that nobody in the guest uses"),
-    COUNTER_ROW("stat_total_memory", stats[5], "bytes that the guest has"),
-    COUNTER_ROW("stat_available_memory", stats[6], "bytes that the guest could use at once"),
-    COUNTER_ROW("stat_disk_caches", stats[7], "bytes of the guest's file caches"),
-    COUNTER_ROW("stat_hugetlb_allocations", stats[8], "huge pages that the guest allocated"),
-    COUNTER_ROW("stat_hugetlb_failures", stats[9], "huge pages that it could not allocate"),
-    COUNTER_ROW("stat_oom_kills", stats[10], "processes that the guest killed for memory"),
-    COUNTER_ROW("stat_allocation_stalls", stats[11], "the guest's allocations that had to wait"),
-    COUNTER_ROW("stat_async_scans", stats[12], "pages that the guest looked at in background"),
-    COUNTER_ROW("stat_direct_scans", stats[13], "pages that it looked at when it needed some"),
-    COUNTER_ROW("stat_async_reclaims", stats[14], "pages that it reclaimed in background"),
-    COUNTER_ROW("stat_direct_reclaims", stats[15], "pages that it reclaimed when it needed some"),
+    NV_COUNTER_ROW(struct nv_balloon, "inflated", inflated,
+                   "bytes given back by the balloon since the VM was made"),
+    NV_COUNTER_ROW(struct nv_balloon, "deflated", deflated,
+                   "bytes that the guest took from the balloon again"),
+    NV_COUNTER_ROW(struct nv_balloon, "reported", reported,
+                   "bytes given back by free page reporting"),
+    NV_COUNTER_ROW(struct nv_balloon, "refused", refused,
+                   "pages that the guest named and that are not its memory"),
+    NV_COUNTER_ROW(struct nv_balloon, "failed", failed,
+                   "times the host did not take memory back, and it was zeroed"),
+    NV_COUNTER_ROW(struct nv_balloon, "stats_updates", stats_updates,
+                   "times the guest sent statistics"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_swap_in", stats[0],
+                   "bytes that the guest has swapped in"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_swap_out", stats[1],
+                   "bytes that the guest has swapped out"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_major_faults", stats[2],
+                   "the guest's page faults that read from a disk"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_minor_faults", stats[3],
+                   "the guest's page faults that did not"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_free_memory", stats[4],
+                   "bytes that nobody in the guest uses"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_total_memory", stats[5], "bytes that the guest has"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_available_memory", stats[6],
+                   "bytes that the guest could use at once"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_disk_caches", stats[7],
+                   "bytes of the guest's file caches"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_hugetlb_allocations", stats[8],
+                   "huge pages that the guest allocated"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_hugetlb_failures", stats[9],
+                   "huge pages that it could not allocate"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_oom_kills", stats[10],
+                   "processes that the guest killed for memory"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_allocation_stalls", stats[11],
+                   "the guest's allocations that had to wait"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_async_scans", stats[12],
+                   "pages that the guest looked at in background"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_direct_scans", stats[13],
+                   "pages that it looked at when it needed some"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_async_reclaims", stats[14],
+                   "pages that it reclaimed in background"),
+    NV_COUNTER_ROW(struct nv_balloon, "stat_direct_reclaims", stats[15],
+                   "pages that it reclaimed when it needed some"),
 };
 
 bool nv_balloon_take(struct nv_balloon *balloon, uint32_t queue)
@@ -136,7 +151,7 @@ static void read_stats(struct nv_balloon *s, struct nv_chain *chain)
         if (tag < NV_BALLOON_STATS)
             __atomic_store_n(&s->stats[tag], nv_get_le64(bytes + 2), __ATOMIC_RELAXED);
     }
-    nv_balloon_count(&s->stats_updates, 1);
+    nv_count(&s->stats_updates, 1);
 }
 
 static void serve_stats(struct nv_balloon *s, uint32_t queue)
@@ -196,7 +211,7 @@ static void balloon_write_config(struct nv_virtio *v, uint32_t offset, const uin
     struct nv_balloon *s = (struct nv_balloon *)v;
 
     if (offset < CONFIG_ACTUAL) {
-        nv_balloon_count(&v->ignored, 1);
+        nv_virtio_ignore(v);
         return;
     }
     memcpy(v->config + offset, bytes, length); /* the transport has checked the end */

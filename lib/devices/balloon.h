@@ -34,12 +34,6 @@ struct nv_balloon {
     struct nv_timer timer;             /* asks for statistics */
 };
 
-/* Counters are read as properties, without the lock. */
-static inline void nv_balloon_count(uint64_t *counter, uint64_t more)
-{
-    __atomic_fetch_add(counter, more, __ATOMIC_RELAXED);
-}
-
 /*
  * Takes a queue's next chain, or the one that a pass before this has left half done: true if there
  * is one. It stays held until it is given back.

@@ -28,7 +28,7 @@ static bool is_over(const struct pass *pass)
 static void release(struct nv_balloon *balloon, struct pass *pass, void *host, uint64_t length)
 {
     if (nv_memory_discard(balloon->virtio.memory, host, length) < 0)
-        nv_balloon_count(&balloon->failed, 1);
+        nv_count(&balloon->failed, 1);
     pass->calls -= pass->calls > 0;
     pass->bytes -= NV_MIN(pass->bytes, length);
 }
@@ -46,10 +46,10 @@ static void release_run(struct nv_balloon *balloon, struct pass *pass, uint64_t 
 
         if (host) {
             release(balloon, pass, host, run);
-            nv_balloon_count(&balloon->inflated, run);
+            nv_count(&balloon->inflated, run);
         } else {
             run = NV_BALLOON_PAGE;
-            nv_balloon_count(&balloon->refused, 1);
+            nv_count(&balloon->refused, 1);
         }
         address += run;
         left -= run;
@@ -76,7 +76,7 @@ static void release_batch(struct nv_balloon *balloon, struct pass *pass, struct 
     /* Also for numbers of no memory: 2^30 of them fit into one chain. */
     pass->calls -= pass->calls > 0;
     if (length % NUMBER_BYTES)
-        nv_balloon_count(&balloon->refused, 1);
+        nv_count(&balloon->refused, 1);
     for (uint32_t i = 0; i < count; i++)
         numbers[i] = nv_get_le32(bytes + (size_t)i * NUMBER_BYTES);
     qsort(numbers, count, sizeof(numbers[0]), compare);
@@ -111,7 +111,7 @@ void nv_balloon_serve_deflate(struct nv_balloon *balloon, uint32_t queue)
     while (nv_balloon_take(balloon, queue)) {
         const struct nv_chain *chain = &balloon->virtio.queues[queue].chain;
 
-        nv_balloon_count(&balloon->deflated, chain->read_left / NUMBER_BYTES * NV_BALLOON_PAGE);
+        nv_count(&balloon->deflated, chain->read_left / NUMBER_BYTES * NV_BALLOON_PAGE);
         nv_balloon_give_back(balloon, queue);
     }
 }
@@ -129,12 +129,12 @@ static void release_front(struct nv_balloon *balloon, struct pass *pass, struct 
     length = nv_align_down(NV_MIN(length, (uint64_t)CHUNK_BYTES), NV_BALLOON_PAGE);
     if (length == 0) { /* less than a page */
         pass->calls -= pass->calls > 0;
-        nv_balloon_count(&balloon->refused, 1);
+        nv_count(&balloon->refused, 1);
         nv_chain_skip_write(chain, part->iov_len);
         return;
     }
     release(balloon, pass, host, length);
-    nv_balloon_count(&balloon->reported, length);
+    nv_count(&balloon->reported, length);
     nv_chain_skip_write(chain, lead + length);
 }
 

@@ -8,7 +8,6 @@
 
 #include "core/cleanup.h"
 #include "core/util.h"
-#include "virtio/registers.h"
 
 #define BLK_NUMBER(NAME, MEMBER, INITIAL, MIN, MAX, HELP)                                          \
     {                                                                                              \
@@ -25,13 +24,6 @@
         .name = NAME, .type = NESTVIRT_PROPERTY_STRING,            \
         .offset = offsetof(struct blk_state, MEMBER), .help = HELP \
     }
-#define BLK_COUNTER(MEMBER, HELP)                                                     \
-    {                                                                                 \
-        .name = #MEMBER, .type = NESTVIRT_PROPERTY_U64,                               \
-        .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,                \
-        .offset = offsetof(struct blk_state, MEMBER), .max = UINT64_MAX, .help = HELP \
-    }
-
 static const struct nv_property blk_properties[] = {
     BLK_TEXT("path", path, "image file or block device; its bytes are the disk's (raw)"),
     { .name = "fd",
@@ -61,13 +53,14 @@ static const struct nv_property blk_properties[] = {
       .max = INT64_MAX,
       .help = "bytes of the image that the guest sees, 0: all; setting it looks at the image anew "
               "and tells the guest" },
-    BLK_COUNTER(capacity, "the disk's size in sectors of 512 bytes, as the guest sees it"),
-    BLK_COUNTER(reads, "reads done"),
-    BLK_COUNTER(writes, "writes done"),
-    BLK_COUNTER(flushes, "flushes done"),
-    BLK_COUNTER(errors, "requests that were refused or failed"),
-    BLK_COUNTER(bytes_read, "bytes read by the guest"),
-    BLK_COUNTER(bytes_written, "bytes written by the guest"),
+    NV_COUNTER_ROW(struct blk_state, "capacity", capacity,
+                   "the disk's size in sectors of 512 bytes, as the guest sees it"),
+    NV_COUNTER_ROW(struct blk_state, "reads", reads, "reads done"),
+    NV_COUNTER_ROW(struct blk_state, "writes", writes, "writes done"),
+    NV_COUNTER_ROW(struct blk_state, "flushes", flushes, "flushes done"),
+    NV_COUNTER_ROW(struct blk_state, "errors", errors, "requests that were refused or failed"),
+    NV_COUNTER_ROW(struct blk_state, "bytes_read", bytes_read, "bytes read by the guest"),
+    NV_COUNTER_ROW(struct blk_state, "bytes_written", bytes_written, "bytes written by the guest"),
     NV_LIMIT_PROPERTIES(struct blk_state, limit, "rate", "of reads, writes and others"),
     NV_VIRTIO_PROPERTIES(struct blk_state),
 };

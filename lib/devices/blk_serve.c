@@ -25,12 +25,6 @@ static struct blk_request *request_of(struct nv_job *job)
     return (struct blk_request *)job;
 }
 
-/* Counters are written under the lock and read as properties without it. */
-static void add(uint64_t *counter, uint64_t amount)
-{
-    __atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
-}
-
 static struct report take_report(struct blk_state *s)
 {
     struct report report = { s->report_code, s->report_pause };
@@ -83,15 +77,15 @@ static void count(struct blk_state *s, const struct blk_request *request)
     if (request->result == -ECANCELED) /* the guest gave it up */
         return;
     if (request->result < 0) {
-        add(&s->errors, 1);
+        nv_count(&s->errors, 1);
     } else if (request->type == BLK_T_IN) {
-        add(&s->reads, 1);
-        add(&s->bytes_read, request->total);
+        nv_count(&s->reads, 1);
+        nv_count(&s->bytes_read, request->total);
     } else if (request->type == BLK_T_OUT) {
-        add(&s->writes, 1);
-        add(&s->bytes_written, request->total);
+        nv_count(&s->writes, 1);
+        nv_count(&s->bytes_written, request->total);
     } else if (request->type == BLK_T_FLUSH) {
-        add(&s->flushes, 1);
+        nv_count(&s->flushes, 1);
     }
 }
 

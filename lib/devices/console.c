@@ -27,13 +27,6 @@ enum { CONFIG_COLS = 0, CONFIG_ROWS = 2, CONFIG_PORTS = 4, CONFIG_EMERGENCY = 8,
         .help = "name of port " #NUMBER ", in a Linux guest under /dev/virtio-ports" \
     }
 
-#define COUNTER_ROW(NAME, HELP)                                                      \
-    {                                                                                \
-        .name = #NAME, .type = NESTVIRT_PROPERTY_U64,                                \
-        .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,               \
-        .offset = offsetof(struct nv_console, NAME), .max = UINT64_MAX, .help = HELP \
-    }
-
 static const struct nv_property console_properties[] = {
     NV_VIRTIO_PROPERTIES(struct nv_console),
     PORT_ROWS(0, ""),
@@ -77,10 +70,12 @@ static const struct nv_property console_properties[] = {
       .help = "milliseconds that a terminal waits for a reader that takes nothing; then output is "
               "dropped until it takes again" },
     NV_LIMIT_PROPERTIES(struct nv_console, limit, "tx", "of output of all ports"),
-    COUNTER_ROW(sent, "bytes of output written for the guest"),
-    COUNTER_ROW(received, "bytes of input given to the guest"),
-    COUNTER_ROW(dropped, "bytes of output dropped because the reader was gone or too slow"),
-    COUNTER_ROW(malformed, "control messages that meant nothing, or had no room"),
+    NV_COUNTER_ROW(struct nv_console, "sent", sent, "bytes of output written for the guest"),
+    NV_COUNTER_ROW(struct nv_console, "received", received, "bytes of input given to the guest"),
+    NV_COUNTER_ROW(struct nv_console, "dropped", dropped,
+                   "bytes of output dropped because the reader was gone or too slow"),
+    NV_COUNTER_ROW(struct nv_console, "malformed", malformed,
+                   "control messages that meant nothing, or had no room"),
     PORT_ROWS(1, "1"),
     PORT_ROWS(2, "2"),
     PORT_ROWS(3, "3"),
@@ -161,7 +156,7 @@ static void console_write_config(struct nv_virtio *v, uint32_t offset, const uin
     if (offset == CONFIG_EMERGENCY)
         nv_console_write_emergency(&s->ports[0], bytes[0]);
     else
-        nv_console_count(&v->ignored, 1);
+        nv_virtio_ignore(v);
 }
 
 static const struct nv_virtio_class console_virtio = {
@@ -279,27 +274,14 @@ static void console_start(struct nestvirt_device *device)
     nv_console_forget(s);
 }
 
-/* What the guest sent before it ended, and no pass has seen yet, as far as a pass may go. */
-static void flush(struct nv_console_port *port)
-{
-    struct nv_virtio *v = &port->console->virtio;
-    struct nv_virtio_queue *q = &v->queues[nv_console_transmit_queue(port)];
-
-    q->budget = q->ring.size;
-    if (nv_virtio_can_serve(v, nv_console_transmit_queue(port)))
-        nv_console_serve_output(port);
-}
-
-/* Not by nv_virtio_serve(): a pass that lets go of the lock for a moment would be in the way. */
+/* What the guest sent before it ended, and no pass has seen yet, comes out as far as it may. */
 static void console_stop(struct nestvirt_device *device)
 {
     struct nv_console *s = device->state;
 
     NV_VIRTIO_GUARD(&s->virtio);
-    s->virtio.is_running = true;
     for (uint32_t i = 0; i < s->port_count; i++)
-        flush(&s->ports[i]);
-    s->virtio.is_running = false;
+        nv_virtio_serve_last(&s->virtio, nv_console_transmit_queue(&s->ports[i]));
     for (uint32_t i = 0; i < s->port_count; i++)
         nv_console_drop_output(&s->ports[i]);
 }

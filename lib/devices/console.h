@@ -84,12 +84,6 @@ static inline uint32_t nv_console_transmit_queue(const struct nv_console_port *p
     return nv_console_receive_queue(port) + 1;
 }
 
-/* Counters are read as properties, without the lock. */
-static inline void nv_console_count(uint64_t *counter, uint64_t more)
-{
-    __atomic_fetch_add(counter, more, __ATOMIC_RELAXED);
-}
-
 /* A port that the guest uses as a terminal. Its driver waits with a lock held: never for long. */
 bool nv_console_is_terminal(const struct nv_console_port *port);
 

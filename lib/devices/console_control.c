@@ -85,7 +85,7 @@ void nv_console_serve_control_receive(struct nv_console *console)
         port->pending &= ~(1u << event);
         make_message(port, event, &message);
         if (chain->write_left < message.length) {
-            nv_console_count(&console->malformed, 1);
+            nv_count(&console->malformed, 1);
             message.length = 0;
         }
         nv_chain_write(chain, message.bytes, message.length);
@@ -189,7 +189,7 @@ void nv_console_serve_control_transmit(struct nv_console *console)
         uint8_t header[HEADER];
 
         if (nv_chain_read(chain, header, HEADER) < HEADER || !handle(console, header))
-            nv_console_count(&console->malformed, 1);
+            nv_count(&console->malformed, 1);
         nv_virtio_complete(v, NV_CONSOLE_CONTROL_TRANSMIT, chain, 0);
     }
 }

@@ -154,7 +154,7 @@ void nv_console_serve_input(struct nv_console_port *port)
         done = nv_stream_read(&port->input, part->iov_base,
                               NV_MIN(part->iov_len, (size_t)TRANSFER_MAX));
         if (done > 0) {
-            nv_console_count(&port->console->received, (uint64_t)done);
+            nv_count(&port->console->received, (uint64_t)done);
             nv_virtio_complete(v, queue, chain, (uint32_t)done);
             continue;
         }
@@ -203,7 +203,7 @@ static bool waits_for_reader(struct nv_console_port *port)
 
 static void drop_rest(struct nv_console_port *port, struct nv_chain *chain)
 {
-    nv_console_count(&port->console->dropped, chain->read_left);
+    nv_count(&port->console->dropped, chain->read_left);
     nv_chain_skip_read(chain, chain->read_left);
 }
 
@@ -234,7 +234,7 @@ static enum progress write_some(struct nv_console_port *port, struct nv_chain *c
         return DONE;
     }
     nv_chain_skip_read(chain, (uint64_t)done);
-    nv_console_count(&console->sent, (uint64_t)done);
+    nv_count(&console->sent, (uint64_t)done);
     console->unpaid += (uint64_t)done;
     pass->bytes -= NV_MIN(pass->bytes, (uint64_t)done);
     port->stuck_since_ns = 0;
@@ -300,8 +300,8 @@ void nv_console_write_emergency(struct nv_console_port *port, uint8_t byte)
         return;
     if (pay(console) == 0 && nv_stream_write(&port->output, &byte, 1) == 1) {
         console->unpaid++;
-        nv_console_count(&console->sent, 1);
+        nv_count(&console->sent, 1);
     } else {
-        nv_console_count(&console->dropped, 1);
+        nv_count(&console->dropped, 1);
     }
 }

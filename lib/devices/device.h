@@ -30,6 +30,14 @@ struct nv_property {
 
 struct nestvirt_device;
 
+/* The row of a counter: STATE is the type of the device's state, MEMBER its uint64_t in there. */
+#define NV_COUNTER_ROW(STATE, NAME, MEMBER, HELP)                            \
+    {                                                                        \
+        .name = (NAME), .type = NESTVIRT_PROPERTY_U64,                       \
+        .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,       \
+        .offset = offsetof(STATE, MEMBER), .max = UINT64_MAX, .help = (HELP) \
+    }
+
 /* What a device tells the room above. Called without a lock of the device, on any thread. */
 struct nv_device_owner {
     void *owner;

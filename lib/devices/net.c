@@ -13,13 +13,6 @@
 
 enum { MTU_MIN = 68, MTU_MAX = 65535 };
 
-#define COUNTER_ROW(NAME, HELP)                                                  \
-    {                                                                            \
-        .name = #NAME, .type = NESTVIRT_PROPERTY_U64,                            \
-        .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,           \
-        .offset = offsetof(struct nv_net, NAME), .max = UINT64_MAX, .help = HELP \
-    }
-
 static const struct nv_property net_properties[] = {
     NV_VIRTIO_PROPERTIES(struct nv_net),
     NV_LIMIT_PROPERTIES(struct nv_net, rx.limit, "rx_rate", "received by the guest"),
@@ -67,14 +60,16 @@ static const struct nv_property net_properties[] = {
       .min = 1,
       .max = NV_NET_PAIRS_MAX,
       .help = "pairs of queues; above 1 the tap must be one with several queues" },
-    COUNTER_ROW(rx_packets, "packets received by the guest"),
-    COUNTER_ROW(rx_bytes, "bytes of them"),
-    COUNTER_ROW(rx_dropped, "packets for the guest dropped because its buffers were too small, or "
-                            "old when it began to receive"),
-    COUNTER_ROW(tx_packets, "packets sent by the guest"),
-    COUNTER_ROW(tx_bytes, "bytes of them"),
-    COUNTER_ROW(tx_dropped, "packets of the guest dropped because they were malformed, the link "
-                            "was down or the tap refused them"),
+    NV_COUNTER_ROW(struct nv_net, "rx_packets", rx_packets, "packets received by the guest"),
+    NV_COUNTER_ROW(struct nv_net, "rx_bytes", rx_bytes, "bytes of them"),
+    NV_COUNTER_ROW(struct nv_net, "rx_dropped", rx_dropped,
+                   "packets for the guest dropped because its buffers were too small, or "
+                   "old when it began to receive"),
+    NV_COUNTER_ROW(struct nv_net, "tx_packets", tx_packets, "packets sent by the guest"),
+    NV_COUNTER_ROW(struct nv_net, "tx_bytes", tx_bytes, "bytes of them"),
+    NV_COUNTER_ROW(struct nv_net, "tx_dropped", tx_dropped,
+                   "packets of the guest dropped because they were malformed, the link "
+                   "was down or the tap refused them"),
 };
 
 bool nv_net_is_mac(const uint8_t mac[NV_NET_MAC])

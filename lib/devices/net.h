@@ -152,12 +152,6 @@ static inline bool nv_net_is_open(const struct nv_net_pair *pair)
            pair->number < net->active;
 }
 
-/* Counters are read as properties, without the lock. */
-static inline void nv_net_count(uint64_t *counter, uint64_t amount)
-{
-    __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
-}
-
 /* True for an address that one interface can have. */
 bool nv_net_is_mac(const uint8_t mac[NV_NET_MAC]);
 

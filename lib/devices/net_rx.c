@@ -55,7 +55,7 @@ static void give_up(struct nv_net_pair *pair)
     while (rx->count > 0)
         unpop(pair, rx->pieces[--rx->count].head);
     rx->length = rx->done = 0;
-    nv_net_count(&pair->net->rx_dropped, 1);
+    nv_count(&pair->net->rx_dropped, 1);
 }
 
 /*
@@ -70,8 +70,8 @@ static void finish(struct nv_net_pair *pair)
     const struct nv_net_piece *last = &rx->pieces[rx->count - 1];
     const struct nv_chain chain = { .head = last->head };
 
-    nv_net_count(&net->rx_packets, 1);
-    nv_net_count(&net->rx_bytes, rx->length - NV_NET_HEADER);
+    nv_count(&net->rx_packets, 1);
+    nv_count(&net->rx_bytes, rx->length - NV_NET_HEADER);
     *rx->num_buffers[0] = (uint8_t)rx->count;
     *rx->num_buffers[1] = (uint8_t)(rx->count >> 8);
     for (uint32_t i = 0; i + 1 < rx->count; i++)
@@ -153,7 +153,7 @@ static bool read_failed(struct nv_net_pair *pair, int error)
     nv_net_went_wrong(pair->net, error);
     if (error == EBADFD || error == EIO)
         return false;
-    nv_net_count(&pair->net->rx_dropped, 1);
+    nv_count(&pair->net->rx_dropped, 1);
     return true;
 }
 
@@ -186,7 +186,7 @@ static bool begin(struct nv_net_pair *pair, struct nv_chain *chain)
     net->rx.charge = (uint32_t)length;
     if (!can_begin(pair, chain, length)) {
         unpop(pair, chain->head);
-        nv_net_count(&net->rx_dropped, 1);
+        nv_count(&net->rx_dropped, 1);
         return true;
     }
     rx->num_buffers[0] = byte_at(parts, count, NV_NET_HDR_NUM_BUFFERS);
@@ -209,7 +209,7 @@ static bool discard(struct nv_net_pair *pair)
     if (length < 0)
         return read_failed(pair, (int)-length) && --pair->stale > 0;
     pair->stale--;
-    nv_net_count(&pair->net->rx_dropped, 1);
+    nv_count(&pair->net->rx_dropped, 1);
     return true;
 }
 
@@ -235,7 +235,7 @@ void nv_net_drop_rx(struct nv_net_pair *pair)
     struct nv_net_receive *rx = pair->receive;
 
     if (rx->length > 0)
-        nv_net_count(&pair->net->rx_dropped, 1);
+        nv_count(&pair->net->rx_dropped, 1);
     rx->length = rx->done = rx->count = 0;
     pair->is_starved = false;
 }

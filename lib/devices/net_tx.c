@@ -130,9 +130,9 @@ void nv_net_serve_tx(struct nv_net_pair *pair)
             nv_virtio_unpop(v, queue, chain);
             break;
         }
-        nv_net_count(outcome == SENT ? &net->tx_packets : &net->tx_dropped, 1);
+        nv_count(outcome == SENT ? &net->tx_packets : &net->tx_dropped, 1);
         if (outcome == SENT) {
-            nv_net_count(&net->tx_bytes, bytes);
+            nv_count(&net->tx_bytes, bytes);
             passed += bytes;
         }
         nv_virtio_complete(v, queue, chain, 0);

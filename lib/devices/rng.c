@@ -28,18 +28,9 @@ struct rng_state {
 static const struct nv_property rng_properties[] = {
     NV_VIRTIO_PROPERTIES(struct rng_state),
     NV_LIMIT_PROPERTIES(struct rng_state, limit, "rate", "given to the guest"),
-    { .name = "bytes",
-      .type = NESTVIRT_PROPERTY_U64,
-      .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,
-      .offset = offsetof(struct rng_state, bytes),
-      .max = UINT64_MAX,
-      .help = "random bytes given to the guest" },
-    { .name = "starved",
-      .type = NESTVIRT_PROPERTY_U64,
-      .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,
-      .offset = offsetof(struct rng_state, starved),
-      .max = UINT64_MAX,
-      .help = "times the host's getrandom() gave nothing and a request had to wait" },
+    NV_COUNTER_ROW(struct rng_state, "bytes", bytes, "random bytes given to the guest"),
+    NV_COUNTER_ROW(struct rng_state, "starved", starved,
+                   "times the host's getrandom() gave nothing and a request had to wait"),
 };
 
 /* Fills the request's buffers, at most REQUEST_MAX bytes, in place. Less only if the host fails. */
@@ -88,11 +79,11 @@ static void rng_serve(struct nv_virtio *v, uint32_t queue)
         }
         done = fill(chain);
         if (done == 0 && !is_empty) {
-            __atomic_fetch_add(&s->starved, 1, __ATOMIC_RELAXED);
+            nv_count(&s->starved, 1);
             wait_until(s, chain, now_ns + RETRY_NS);
             return;
         }
-        __atomic_fetch_add(&s->bytes, done, __ATOMIC_RELAXED);
+        nv_count(&s->bytes, done);
         nv_virtio_complete(v, queue, chain, done);
         passed += done;
         if (v->loop && passed >= PASS_MAX) {

@@ -83,12 +83,8 @@ static const struct nv_property serial_properties[] = {
       .initial = 4,
       .max = NV_IOAPIC_PINS - 1,
       .help = "its interrupt pin, 0 to 23; COM1 and COM3 use 4, COM2 and COM4 use 3" },
-    { .name = "dropped",
-      .type = NESTVIRT_PROPERTY_U64,
-      .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,
-      .offset = offsetof(struct serial_state, dropped),
-      .max = UINT64_MAX,
-      .help = "bytes of output dropped because the reader was too slow" },
+    NV_COUNTER_ROW(struct serial_state, "dropped", dropped,
+                   "bytes of output dropped because the reader was too slow"),
 };
 
 static bool can_send(const struct serial_state *s)
@@ -134,12 +130,6 @@ static void watch(struct serial_state *s, struct nv_source *source, uint32_t eve
         nv_loop_disable(s->loop, source);
 }
 
-/* The counter is read as a property, without the lock. */
-static void count_dropped(struct serial_state *s, uint32_t bytes)
-{
-    __atomic_fetch_add(&s->dropped, bytes, __ATOMIC_RELAXED);
-}
-
 /* Writes what can be written now. Drops everything when the other side is gone. */
 static void flush(struct serial_state *s)
 {
@@ -152,7 +142,7 @@ static void flush(struct serial_state *s)
         if (done == -EAGAIN)
             break;
         if (done <= 0) {
-            count_dropped(s, s->out_length);
+            nv_count(&s->dropped, s->out_length);
             s->out_start = s->out_length = 0;
             break;
         }
@@ -173,7 +163,7 @@ static void transmit(struct serial_state *s, uint8_t byte)
     if (s->out_length == OUTPUT_SIZE)
         flush(s);
     if (s->out_length == OUTPUT_SIZE) {
-        count_dropped(s, 1);
+        nv_count(&s->dropped, 1);
         return;
     }
     s->out[(s->out_start + s->out_length++) % OUTPUT_SIZE] = byte;
@@ -450,7 +440,7 @@ static void serial_unbuild(struct nestvirt_device *device)
         nv_loop_remove(s->loop, &s->output_source);
         nv_loop_remove(s->loop, &s->input_source);
     }
-    count_dropped(s, s->out_length); /* what a slow reader has not taken by now */
+    nv_count(&s->dropped, s->out_length); /* what a slow reader has not taken by now */
     nv_stream_close(&s->output);
     nv_stream_close(&s->input);
     free(s->out);

@@ -23,13 +23,6 @@ static const uint64_t SHUTDOWN_NS = 8000000000;
 /* Deadlines are looked at no more often than this, however many there are. */
 static const uint64_t TICK_NS = 50000000;
 
-#define COUNTER(NAME, FIELD, HELP)                                                    \
-    {                                                                                 \
-        .name = (NAME), .type = NESTVIRT_PROPERTY_U64,                                \
-        .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,                \
-        .offset = offsetof(struct nv_vsock, FIELD), .max = UINT64_MAX, .help = (HELP) \
-    }
-
 static const struct nv_property vsock_properties[] = {
     NV_VIRTIO_PROPERTIES(struct nv_vsock),
     { .name = "cid",
@@ -50,11 +43,12 @@ static const struct nv_property vsock_properties[] = {
       .min = 1,
       .max = 65536,
       .help = "most connections at a time; each holds up to 256 KiB while its reader is slow" },
-    COUNTER("connections_open", open, "connections at the moment"),
-    COUNTER("refused", refused, "connections that did not come about"),
-    COUNTER("dropped", dropped, "packets that could be neither used nor answered"),
-    COUNTER("rx_bytes", rx_bytes, "bytes that the guest has received"),
-    COUNTER("tx_bytes", tx_bytes, "bytes that the guest has sent"),
+    NV_COUNTER_ROW(struct nv_vsock, "connections_open", open, "connections at the moment"),
+    NV_COUNTER_ROW(struct nv_vsock, "refused", refused, "connections that did not come about"),
+    NV_COUNTER_ROW(struct nv_vsock, "dropped", dropped,
+                   "packets that could be neither used nor answered"),
+    NV_COUNTER_ROW(struct nv_vsock, "rx_bytes", rx_bytes, "bytes that the guest has received"),
+    NV_COUNTER_ROW(struct nv_vsock, "tx_bytes", tx_bytes, "bytes that the guest has sent"),
 };
 
 void nv_vsock_arm(struct nv_vsock *s, uint64_t deadline_ns)

@@ -151,12 +151,6 @@ struct nv_vsock {
     uint32_t reset_start, reset_count;
 };
 
-/* Counters are read as properties, without the lock. */
-static inline void nv_vsock_count(uint64_t *counter, uint64_t by)
-{
-    __atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
-}
-
 /* True while the guest is to be served. */
 static inline bool nv_vsock_is_on(const struct nv_vsock *s)
 {

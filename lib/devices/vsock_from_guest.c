@@ -46,7 +46,7 @@ static void reset(struct nv_vsock *s, const struct nv_vsock_header *header)
     if (header->op == NV_VSOCK_RST)
         return;
     if (s->reset_count == NV_VSOCK_RESETS) {
-        nv_vsock_count(&s->dropped, 1);
+        nv_count(&s->dropped, 1);
         return;
     }
     s->resets[(s->reset_start + s->reset_count++) % NV_VSOCK_RESETS] =
@@ -67,7 +67,7 @@ static void connect_guest(struct nv_vsock *s, const struct nv_vsock_header *head
     if (!c) {
         if (fd >= 0)
             close(fd);
-        nv_vsock_count(&s->refused, 1);
+        nv_count(&s->refused, 1);
         reset(s, header);
         return;
     }
@@ -82,7 +82,7 @@ static void connect_guest(struct nv_vsock *s, const struct nv_vsock_header *head
 static void drop(struct nv_vsock_connection *c)
 {
     if (c->state == NV_VSOCK_REQUESTED)
-        nv_vsock_count(&c->device->refused, 1);
+        nv_count(&c->device->refused, 1);
     if (c->state != NV_VSOCK_ENDED)
         nv_vsock_close(c);
     nv_vsock_unbind(c);
@@ -114,7 +114,7 @@ static void take_bytes(struct nv_vsock_connection *c, struct nv_chain *chain, ui
         nv_vsock_abort(c);
         return;
     }
-    nv_vsock_count(&c->device->tx_bytes, length);
+    nv_count(&c->device->tx_bytes, length);
     nv_vsock_watch(c);
 }
 
@@ -174,7 +174,7 @@ uint32_t nv_vsock_receive(struct nv_vsock *s, struct nv_chain *chain)
     bool is_sound;
 
     if (!read_header(chain, &header)) {
-        nv_vsock_count(&s->dropped, 1);
+        nv_count(&s->dropped, 1);
         return 0;
     }
     is_sound = header.src_cid == s->cid && header.dst_cid == NV_VSOCK_HOST_CID &&

@@ -171,7 +171,7 @@ void nv_vsock_adopt(struct nv_vsock *s, int fd)
     if (c) {
         nv_vsock_on_socket(c, EPOLLIN);
     } else {
-        nv_vsock_count(&s->refused, 1);
+        nv_count(&s->refused, 1);
         close(fd);
     }
 }

@@ -143,7 +143,7 @@ struct nv_vsock_connection *nv_vsock_new(struct nv_vsock *s, int fd, enum nv_vso
     c->next = NULL;
     c->source.fd = fd;
     c->state = state;
-    nv_vsock_count(&s->open, 1);
+    nv_count(&s->open, 1);
     nv_vsock_set_deadline(c);
     return c;
 }
@@ -249,7 +249,7 @@ void nv_vsock_free(struct nv_vsock_connection *c)
     c->state = NV_VSOCK_FREE;
     c->next = s->free;
     s->free = c;
-    nv_vsock_count(&s->open, UINT64_MAX);
+    nv_count(&s->open, UINT64_MAX);
 }
 
 void nv_vsock_settle(struct nv_vsock_connection *c)
@@ -273,7 +273,7 @@ void nv_vsock_abort(struct nv_vsock_connection *c)
 
 void nv_vsock_refuse(struct nv_vsock_connection *c)
 {
-    nv_vsock_count(&c->device->refused, 1);
+    nv_count(&c->device->refused, 1);
     nv_vsock_abort(c);
 }
 

@@ -138,7 +138,7 @@ static int send_bytes(struct nv_vsock_connection *c, struct nv_chain *chain)
     c->is_readable = (uint32_t)got == room;
     if (c->is_readable && nv_vsock_credit(c) == 0)
         c->pending |= 1u << NV_VSOCK_CREDIT_REQUEST;
-    nv_vsock_count(&c->device->rx_bytes, (uint64_t)got);
+    nv_count(&c->device->rx_bytes, (uint64_t)got);
     return send_packet(c, chain, NV_VSOCK_RW, 0, (uint32_t)got);
 }
 

@@ -40,6 +40,7 @@
 /* Windows of virtio devices; free for other use where a VM has fewer devices. */
 #define NV_LAYOUT_VIRTIO 0xd0000000ull
 #define NV_LAYOUT_VIRTIO_STRIDE 0x1000ull
+#define NV_LAYOUT_VIRTIO_SIZE 0x200 /* bytes of registers and configuration in each */
 
 /* Windows of the library, never given to memory or handlers. */
 #define NV_LAYOUT_IOAPIC 0xfec00000ull

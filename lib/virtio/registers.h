@@ -43,7 +43,4 @@ void nv_virtio_clear(struct nv_virtio *v);
 /* The guest has notified a queue by an exit. Lock held. */
 void nv_virtio_notify(struct nv_virtio *v, uint32_t queue);
 
-/* Counts an access that means nothing. */
-void nv_virtio_ignore(struct nv_virtio *v);
-
 #endif

@@ -26,12 +26,6 @@ enum { HASTE_NS = 50000, HASTE_TO_WATCH = 2, WATCH_NS = 15000, PASS_NS = 200000 
 /* Interrupt status bits (virtio 1.2, 4.2.2). */
 enum { INTERRUPT_USED = 1, INTERRUPT_CONFIG = 2 };
 
-/* Counters are read as properties, without the lock. */
-static void count(uint64_t *counter)
-{
-    __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-}
-
 static void interrupt(struct nv_virtio *v, uint32_t why)
 {
     atomic_fetch_or(&v->interrupt_status, why);
@@ -75,7 +69,7 @@ void nv_virtio_break(struct nv_virtio *v, const char *why)
         return;
     v->status |= NV_VIRTIO_NEEDS_RESET;
     v->why = why;
-    count(&v->faults);
+    nv_count(&v->faults, 1);
     if (v->status & NV_VIRTIO_DRIVER_OK)
         interrupt(v, INTERRUPT_CONFIG);
 }
@@ -217,19 +211,31 @@ void nv_virtio_serve(struct nv_virtio *v, uint32_t queue)
     serve(v, queue, false);
 }
 
+void nv_virtio_serve_last(struct nv_virtio *v, uint32_t queue)
+{
+    struct nv_virtio_queue *q = &v->queues[queue];
+
+    /* Not by serve(): a pass that lets go of the lock for a moment would be in the way. */
+    v->is_running = true;
+    q->budget = q->ring.size;
+    if (nv_virtio_can_serve(v, queue))
+        v->class->serve(v, queue);
+    v->is_running = false;
+}
+
 void nv_virtio_notify(struct nv_virtio *v, uint32_t queue)
 {
     if (v->loop) {
         nv_virtio_serve_later(v, queue);
     } else {
-        count(&v->notified);
+        nv_count(&v->notified, 1);
         nv_virtio_serve(v, queue);
     }
 }
 
 void nv_virtio_ignore(struct nv_virtio *v)
 {
-    count(&v->ignored);
+    nv_count(&v->ignored, 1);
 }
 
 /* The guest has written to QueueNotify, or something wants the queue to be looked at. */
@@ -239,7 +245,7 @@ static void on_kick(void *user_data, uint32_t events)
     struct nv_virtio *v = q->v;
 
     NV_VIRTIO_GUARD(v);
-    count(&v->notified);
+    nv_count(&v->notified, 1);
     q->haste = nv_now_ns() - q->rest_ns < HASTE_NS ? NV_MIN(q->haste + 1, HASTE_TO_WATCH) : 0;
     serve(v, (uint32_t)(q - v->queues), q->haste == HASTE_TO_WATCH);
     q->rest_ns = nv_now_ns();
@@ -260,7 +266,7 @@ static int claim_window(struct nv_virtio *v, uint32_t number, struct nestvirt_er
 {
     const struct nv_range range = {
         .address = NV_LAYOUT_VIRTIO + (uint64_t)number * NV_LAYOUT_VIRTIO_STRIDE,
-        .length = NV_VIRTIO_WINDOW,
+        .length = NV_LAYOUT_VIRTIO_SIZE,
         .fn = nv_virtio_access,
         .user_data = v,
     };

@@ -47,7 +47,6 @@ enum {
 enum {
     NV_VIRTIO_QUEUES_MAX = 64,
     NV_VIRTIO_CONFIG_MAX = 256,  /* bytes */
-    NV_VIRTIO_WINDOW = 0x200,    /* bytes of registers and configuration */
     NV_VIRTIO_DRAIN_SLICE_MS = 5 /* a reset waits this long, then lets the vCPU look around */
 };
 
@@ -221,41 +220,38 @@ void nv_virtio_signal(struct nv_virtio *v, uint32_t queue);
 /* Serves a queue now, as if the guest had notified: for what comes from the host. */
 void nv_virtio_serve(struct nv_virtio *v, uint32_t queue);
 
+/*
+ * Serves a queue once more after the VM has stopped, in one pass at most: what the guest left
+ * there. Nobody is interrupted any more.
+ */
+void nv_virtio_serve_last(struct nv_virtio *v, uint32_t queue);
+
 /* Serves a queue again as soon as the loop comes round: for what took enough of its time. */
 void nv_virtio_serve_later(struct nv_virtio *v, uint32_t queue);
 
 /* The device needs a reset (virtio 1.2, 2.1.2): it stops, and tells the driver if that is ready. */
 void nv_virtio_break(struct nv_virtio *v, const char *why);
 
+/* Counts an access that means nothing. */
+void nv_virtio_ignore(struct nv_virtio *v);
+
 /* The configuration has changed: the generation rises and the driver is told. */
 void nv_virtio_config_changed(struct nv_virtio *v);
 
-/* Property rows that every virtio device has; STATE is the type of its state. */
-#define NV_VIRTIO_PROPERTIES(STATE)                                                      \
-    { .name = "queue_size",                                                              \
-      .type = NESTVIRT_PROPERTY_U64,                                                     \
-      .offset = offsetof(STATE, virtio.queue_size),                                      \
-      .initial = 256,                                                                    \
-      .min = 1,                                                                          \
-      .max = NV_QUEUE_SIZE_MAX,                                                          \
-      .help = "most requests that may wait in each queue; a power of two up to 1024" },  \
-        { .name = "faults",                                                              \
-          .type = NESTVIRT_PROPERTY_U64,                                                 \
-          .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,                 \
-          .offset = offsetof(STATE, virtio.faults),                                      \
-          .max = UINT64_MAX,                                                             \
-          .help = "times the guest broke the device's rules and it had to be reset" },   \
-        { .name = "ignored",                                                             \
-          .type = NESTVIRT_PROPERTY_U64,                                                 \
-          .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,                 \
-          .offset = offsetof(STATE, virtio.ignored),                                     \
-          .max = UINT64_MAX,                                                             \
-          .help = "accesses of the guest to the device's registers that were ignored" }, \
-    {                                                                                    \
-        .name = "notified", .type = NESTVIRT_PROPERTY_U64,                               \
-        .flags = NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_LIVE,                   \
-        .offset = offsetof(STATE, virtio.notified), .max = UINT64_MAX,                   \
-        .help = "times the device looked at a queue because the guest notified it"       \
-    }
+/* Property rows (devices/device.h) that every virtio device has; STATE is the type of its state. */
+#define NV_VIRTIO_PROPERTIES(STATE)                                                          \
+    { .name = "queue_size",                                                                  \
+      .type = NESTVIRT_PROPERTY_U64,                                                         \
+      .offset = offsetof(STATE, virtio.queue_size),                                          \
+      .initial = 256,                                                                        \
+      .min = 1,                                                                              \
+      .max = NV_QUEUE_SIZE_MAX,                                                              \
+      .help = "most requests that may wait in each queue; a power of two up to 1024" },      \
+        NV_COUNTER_ROW(STATE, "faults", virtio.faults,                                       \
+                       "times the guest broke the device's rules and it had to be reset"),   \
+        NV_COUNTER_ROW(STATE, "ignored", virtio.ignored,                                     \
+                       "accesses of the guest to the device's registers that were ignored"), \
+        NV_COUNTER_ROW(STATE, "notified", virtio.notified,                                   \
+                       "times the device looked at a queue because the guest notified it")
 
 #endif

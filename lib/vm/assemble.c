@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the order in which a VM is put together, and its taking apart. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -140,6 +141,8 @@ static int build_devices(struct nestvirt_vm *vm, struct nestvirt_error **ret_err
     return r;
 }
 
+static_assert(NV_BOOT_VIRTIO_MAX >= NV_DEVICES_MAX, "the tables have room for every device");
+
 static void describe_machine(const struct nestvirt_vm *vm, struct nv_boot_machine *machine)
 {
     *machine = (struct nv_boot_machine){
@@ -156,7 +159,7 @@ static void describe_machine(const struct nestvirt_vm *vm, struct nv_boot_machin
             machine->serial[machine->serial_count].port = place.port;
             machine->serial[machine->serial_count++].pin = place.pin;
         }
-        if (place.is_virtio && machine->virtio_count < NV_BOOT_VIRTIO_MAX) {
+        if (place.is_virtio) {
             machine->virtio[machine->virtio_count].window = place.window;
             machine->virtio[machine->virtio_count++].pin = place.pin;
         }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "memory/layout.h"
 #include "virtio_guest.h"
 
 /* The input, taken from its front; zeroes behind its end. */
@@ -91,7 +92,7 @@ static inline void fuzz_request(struct fuzz_input *input, struct virtio_guest *g
 static inline void fuzz_access(struct fuzz_input *input, struct virtio_guest *guest)
 {
     uint8_t shape = (uint8_t)fuzz_take(input, 1);
-    uint64_t offset = fuzz_take(input, 2) % (NV_VIRTIO_WINDOW + 8);
+    uint64_t offset = fuzz_take(input, 2) % (NV_LAYOUT_VIRTIO_SIZE + 8);
     uint8_t data[8];
 
     memset(data, 0, sizeof(data));

@@ -5,6 +5,7 @@
 
 #include "core/util.h"
 #include "device_program.h"
+#include "memory/layout.h"
 #include "virtio_probe.h"
 
 enum { QUEUES = 2, RINGS = 0x1000, LOW_END = 0x4000, STEPS_MAX = 300 };
@@ -87,7 +88,7 @@ static uint64_t offset_of(struct fuzz_input *input)
 
     if (what < 0xc0)
         return registers[what % 32];
-    return fuzz_take(input, 2) % (NV_VIRTIO_WINDOW + 16);
+    return fuzz_take(input, 2) % (NV_LAYOUT_VIRTIO_SIZE + 16);
 }
 
 static uint64_t value_of(struct fuzz_input *input)
