@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the kernel's small files (proc, sys, cgroup) under a root that tests put elsewhere. */
+#include "host/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/cleanup.h"
+#include "core/error.h"
+#include "host/file.h"
+
+/* The longest list of CPUs that the kernel prints is below this. */
+enum { LIST_MAX = 32768 };
+
+int nv_tree_open(const char *root, struct nv_tree *ret_tree, struct nestvirt_error **ret_error)
+{
+    const char *path = root ? root : "/";
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return nv_fail_sys(ret_error, errno, path, "open",
+                           nv_fd_hint(errno, "name a folder that exists"));
+    ret_tree->fd = fd;
+    return 0;
+}
+
+void nv_tree_close(struct nv_tree *tree)
+{
+    if (tree->fd >= 0)
+        close(tree->fd);
+    tree->fd = -1;
+}
+
+int nv_tree_open_at(const struct nv_tree *tree, const char *path, int flags)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOCTTY),
+        .resolve = RESOLVE_IN_ROOT,
+    };
+    long fd = syscall(SYS_openat2, tree->fd, path, &how, sizeof(how));
+
+    return fd < 0 ? -errno : (int)fd;
+}
+
+/* Opens a regular file. What else there is, such as a pipe, is neither waited for nor started. */
+static int open_regular(const struct nv_tree *tree, const char *path, int flags)
+{
+    NV_AUTO_FD fd = nv_tree_open_at(tree, path, flags | O_NONBLOCK);
+    struct stat info;
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &info) < 0)
+        return -errno;
+    if (!S_ISREG(info.st_mode))
+        return S_ISDIR(info.st_mode) ? -EISDIR : -EINVAL;
+    return nv_steal_fd(&fd);
+}
+
+ssize_t nv_tree_read(const struct nv_tree *tree, const char *path, char *buffer, size_t size)
+{
+    NV_AUTO_FD fd = open_regular(tree, path, O_RDONLY);
+    size_t used = 0;
+
+    if (fd < 0)
+        return fd;
+    while (used + 1 < size) {
+        ssize_t done = read(fd, buffer + used, size - 1 - used);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -errno;
+        if (done == 0)
+            break;
+        used += (size_t)done;
+    }
+    buffer[used] = '\0';
+    return (ssize_t)used;
+}
+
+int nv_tree_read_u64(const struct nv_tree *tree, const char *path, uint64_t *ret_value)
+{
+    char text[64];
+    char *end;
+    unsigned long long value;
+    ssize_t length = nv_tree_read(tree, path, text, sizeof(text));
+
+    if (length < 0)
+        return (int)length;
+    if (text[0] < '0' || text[0] > '9')
+        return -EINVAL;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (errno || (*end && *end != '\n'))
+        return -EINVAL;
+    *ret_value = value;
+    return 0;
+}
+
+int nv_tree_read_list(const struct nv_tree *tree, const char *path, struct nv_set *ret_set)
+{
+    NV_AUTO_FREE char *text = malloc(LIST_MAX);
+    ssize_t length;
+
+    if (!text)
+        return -ENOMEM;
+    length = nv_tree_read(tree, path, text, LIST_MAX);
+    return length < 0 ? (int)length : nv_list_parse_kernel(text, ret_set);
+}
+
+int nv_tree_write(const struct nv_tree *tree, const char *path, const char *text)
+{
+    NV_AUTO_FD fd = open_regular(tree, path, O_WRONLY);
+    size_t length = strlen(text);
+    ssize_t done;
+
+    if (fd < 0)
+        return fd;
+    do
+        done = write(fd, text, length);
+    while (done < 0 && errno == EINTR);
+    if (done < 0)
+        return -errno;
+    return (size_t)done == length ? 0 : -EIO;
+}
