@@ -17,25 +17,72 @@ extern "C" {
 /* nestvirt_memory_config.backing */
 enum {
     NESTVIRT_BACKING_ANONYMOUS = 0, /* private memory of this process */
-    NESTVIRT_BACKING_MEMFD = 1      /* a memfd sealed against change of size */
+    NESTVIRT_BACKING_MEMFD = 1,     /* a memfd of the library's, sealed against change of size */
+    NESTVIRT_BACKING_HUGETLB = 2,   /* huge pages of the host's pool, private; see page_size */
+    NESTVIRT_BACKING_FD = 3,        /* the caller's memfd or file, shared: writes go there */
+    NESTVIRT_BACKING_FILE = 4 /* the caller's file, private: writes stay here (copy on write) */
 };
 
 /* nestvirt_memory_config.flags */
 enum {
     /* Place the region by the default layout; address must be 0. */
-    NESTVIRT_MEMORY_DEFAULT_LAYOUT = 1 << 0
+    NESTVIRT_MEMORY_DEFAULT_LAYOUT = 1 << 0,
+    /* Touch every page in nestvirt_vm_build(), on several threads, so that the guest never waits.
+     */
+    NESTVIRT_MEMORY_PREFAULT = 1 << 1,
+    /* Lock every page (mlock(2)): counts against RLIMIT_MEMLOCK. */
+    NESTVIRT_MEMORY_LOCK = 1 << 2,
+    /* The guest and its devices can read it only; the caller writes it by nestvirt_memory_write().
+     */
+    NESTVIRT_MEMORY_READ_ONLY = 1 << 3,
+    /* Leave it out of core dumps of this process. */
+    NESTVIRT_MEMORY_NO_DUMP = 1 << 4,
+    /* Let KSM merge its pages, as nestvirt_memory_set_mergeable() does. */
+    NESTVIRT_MEMORY_MERGEABLE = 1 << 5,
+    /*
+     * Take a descriptor whose file can shrink, or be written by others. Its owner can then end
+     * this process with SIGBUS by truncating it.
+     */
+    NESTVIRT_MEMORY_ALLOW_UNSEALED = 1 << 6,
+    /* The policy for nodes is kept to, and checked, or the call fails; without it, best effort. */
+    NESTVIRT_MEMORY_NUMA_STRICT = 1 << 7
+};
+
+/* nestvirt_memory_config.huge_pages: transparent huge pages (madvise(2)) */
+enum {
+    NESTVIRT_HUGE_PAGES_DEFAULT = 0, /* as the host is set */
+    NESTVIRT_HUGE_PAGES_ALWAYS =
+        1,                        /* MADV_HUGEPAGE: where the host's setting is madvise or always */
+    NESTVIRT_HUGE_PAGES_NEVER = 2 /* MADV_NOHUGEPAGE */
+};
+
+/* nestvirt_memory_config.numa_policy (set_mempolicy(2)) */
+enum {
+    NESTVIRT_NUMA_DEFAULT = 0,        /* that of the thread which touches a page first */
+    NESTVIRT_NUMA_LOCAL = 1,          /* the node of the CPU that touches a page first */
+    NESTVIRT_NUMA_BIND = 2,           /* numa_nodes and no other */
+    NESTVIRT_NUMA_PREFERRED = 3,      /* the one node of numa_nodes, else another */
+    NESTVIRT_NUMA_PREFERRED_MANY = 4, /* those of numa_nodes, else another (Linux 5.15) */
+    NESTVIRT_NUMA_INTERLEAVE = 5      /* page by page over numa_nodes */
 };
 
 struct nestvirt_memory_config {
     uint32_t size;
-    uint32_t flags;    /* NESTVIRT_MEMORY_* */
-    uint64_t address;  /* guest physical address, a multiple of 4096 */
-    uint64_t length;   /* bytes, a multiple of 4096 */
-    uint32_t backing;  /* NESTVIRT_BACKING_* */
-    uint32_t reserved; /* 0 */
+    uint32_t flags;         /* NESTVIRT_MEMORY_* */
+    uint64_t address;       /* guest physical address, a multiple of 4096 */
+    uint64_t length;        /* bytes, a multiple of 4096 */
+    uint32_t backing;       /* NESTVIRT_BACKING_* */
+    uint32_t reserved;      /* 0 */
+    uint64_t offset;        /* bytes into the file of BACKING_FD and _FILE, a multiple of 4096 */
+    uint64_t page_size;     /* of BACKING_HUGETLB: 2 MiB, 1 GiB; 0: the host's default */
+    int32_t fd;             /* of BACKING_FD and _FILE, duplicated; else not looked at */
+    uint32_t huge_pages;    /* NESTVIRT_HUGE_PAGES_* */
+    uint32_t numa_policy;   /* NESTVIRT_NUMA_* */
+    uint32_t guest_node;    /* the guest's NUMA node that it belongs to (numa.h) */
+    const char *numa_nodes; /* the host's nodes, "0-1,3"; copied; NULL where the policy has none */
 };
 
-/* Zeroes the structure and sets its size; never writes past caller_size bytes. */
+/* Zeroes the structure, sets its size, and fd to -1; never writes past caller_size bytes. */
 void nestvirt_memory_config_init(struct nestvirt_memory_config *config, size_t caller_size);
 
 /*

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the door of memory.h. */
+#include <stddef.h>
+
 #include "api/api.h"
 
-enum { MEMORY_CONFIG_FIRST = sizeof(struct nestvirt_memory_config) };
+enum { MEMORY_CONFIG_FIRST = offsetof(struct nestvirt_memory_config, offset) };
 
 NV_EXPORT void nestvirt_memory_config_init(struct nestvirt_memory_config *config,
                                            size_t caller_size)
 {
     nv_struct_init(config, caller_size);
+    if (config && caller_size >= offsetof(struct nestvirt_memory_config, huge_pages))
+        config->fd = -1;
 }
 
 NV_EXPORT int nestvirt_memory_add(struct nestvirt_vm *vm,

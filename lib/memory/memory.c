@@ -61,6 +61,10 @@ static int check_config(const struct nestvirt_memory_config *config, uint32_t nu
     if (config->backing > NESTVIRT_BACKING_MEMFD)
         return nv_fail(ret_error, -EINVAL, name.s, "use NESTVIRT_BACKING_*", "unknown backing %u",
                        config->backing);
+    if (config->offset || config->page_size || config->huge_pages || config->numa_policy ||
+        config->guest_node || config->numa_nodes)
+        return nv_fail(ret_error, -ENOTSUP, name.s, "leave them zero",
+                       "placement fields are set, which this build does not know");
     if (config->length == 0)
         return nv_fail(ret_error, -EINVAL, name.s, "give it at least one page of 4096 bytes",
                        "size is 0");

@@ -141,7 +141,8 @@ static int build_devices(struct nestvirt_vm *vm, struct nestvirt_error **ret_err
     return r;
 }
 
-static_assert(NV_BOOT_VIRTIO_MAX >= NV_DEVICES_MAX, "the tables have room for every device");
+static_assert((int)NV_BOOT_VIRTIO_MAX >= (int)NV_DEVICES_MAX,
+              "the tables have room for every device");
 
 static void describe_machine(const struct nestvirt_vm *vm, struct nv_boot_machine *machine)
 {
