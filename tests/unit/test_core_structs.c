@@ -163,12 +163,14 @@ static int call_vm_new(void *s, struct nestvirt_error **e)
     return r;
 }
 
+enum { MEMORY_CONFIG_FIRST = 32 }; /* bytes, before it grew */
+
 static int call_memory_add(void *s, struct nestvirt_error **e)
 {
     struct nestvirt_memory_config *config = s;
     int r;
 
-    if (config->size >= sizeof(*config)) {
+    if (config->size >= MEMORY_CONFIG_FIRST) {
         config->address = 1 << 30;
         config->length = 4096;
     }
@@ -213,18 +215,20 @@ static const struct {
     int (*call)(void *structure, struct nestvirt_error **ret_error);
     init_fn init;
     size_t size;
+    size_t first; /* its size in the first release */
     bool is_input;
 } takers[] = {
-#define TAKER(fn, structure, is_in)                                                         \
-    {                                                                                       \
-#fn, fn, (init_fn)(void (*)(void))structure##_init, sizeof(struct structure), is_in \
+#define GROWN(fn, structure, first, is_in)                                                         \
+    {                                                                                              \
+#fn, fn, (init_fn)(void (*)(void))structure##_init, sizeof(struct structure), first, is_in \
     }
+#define TAKER(fn, structure, is_in) GROWN(fn, structure, sizeof(struct structure), is_in)
     TAKER(call_vm_new, nestvirt_vm_config, true),
-    TAKER(call_memory_add, nestvirt_memory_config, true),
+    GROWN(call_memory_add, nestvirt_memory_config, MEMORY_CONFIG_FIRST, true),
     TAKER(call_flat, nestvirt_flat_config, true),
     TAKER(call_host_info, nestvirt_host_info, false),
     TAKER(call_cpuid, nestvirt_cpuid_entry, false),
-    TAKER(call_memory_get, nestvirt_memory_config, false),
+    GROWN(call_memory_get, nestvirt_memory_config, MEMORY_CONFIG_FIRST, false),
     TAKER(call_property, nestvirt_device_property, false),
     TAKER(call_next_event, nestvirt_event, false),
 };
@@ -255,8 +259,14 @@ START_TEST(test_misuse_04_each_call_with_a_structure)
     takers[_i].init(room, size);
     set_size(room, 0);
     ck_nv_fails(takers[_i].call(room, &error), -EINVAL);
-    set_size(room, (uint32_t)size - 1);
+    set_size(room, (uint32_t)takers[_i].first - 1);
     ck_nv_fails(takers[_i].call(room, &error), -EINVAL);
+    memset(room + takers[_i].first, 0xee, 16);
+    set_size(room, (uint32_t)takers[_i].first);
+    ck_nv_ok(takers[_i].call(room, &error));
+    for (size_t i = 0; i < 16; i++)
+        ck_assert_uint_eq(room[takers[_i].first + i], 0xee);
+    takers[_i].init(room, size);
     set_size(room, (uint32_t)size);
     memset(room + size, 0xee, 16);
     ck_nv_ok(takers[_i].call(room, &error));
