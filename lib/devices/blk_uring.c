@@ -66,7 +66,8 @@ bool nv_blk_start_uring(struct blk_state *s, struct blk_request *request)
     const struct iovec *parts;
     int count;
 
-    if (!s->uring || atomic_load_explicit(&s->disk.has_no_cached, memory_order_relaxed) ||
+    if (!s->uring || request->length > NV_DISK_PIECE ||
+        atomic_load_explicit(&s->disk.has_no_cached, memory_order_relaxed) ||
         (is_write ? request->is_through : request->type != BLK_T_IN))
         return false;
     parts = is_write ? nv_chain_readable(&request->chain, &count)
