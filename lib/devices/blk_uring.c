@@ -53,7 +53,6 @@ void nv_blk_close_uring(struct blk_state *s)
             break;
         poll(&poller, 1, 100);
         eventfd_read(poller.fd, &value);
-        nv_uring_submit(s->uring);
     }
     nv_uring_close(s->uring);
     s->uring = NULL;
