@@ -382,9 +382,8 @@ static void check_links(const struct nv_timer *first, uint32_t count)
 
         seen++;
         for (const struct nv_timer *timer = upper->child; timer; timer = timer->next) {
-            ck_assert_ptr_eq(timer->prev, prev);
-            ck_assert_uint_ge(timer->deadline_ns, upper->deadline_ns);
-            ck_assert_uint_lt(depth, MANY);
+            if (timer->prev != prev || timer->deadline_ns < upper->deadline_ns || depth == MANY)
+                ck_abort_msg("a link or the order is broken");
             stack[depth++] = timer;
             prev = timer;
         }
@@ -395,7 +394,7 @@ static void check_links(const struct nv_timer *first, uint32_t count)
 /* Timers set and cleared at random, against a search through all of them. */
 START_TEST(test_first_is_the_least)
 {
-    enum { COUNT = 50, STEPS = 20000 };
+    enum { COUNT = 50, STEPS = 2000 };
     struct nv_timer timers[COUNT] = { 0 };
     struct nv_timers set = { NULL };
     unsigned seed = 1;
