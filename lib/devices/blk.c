@@ -246,11 +246,13 @@ static void free_requests(struct blk_state *s)
     s->requests = NULL;
 }
 
-/* Waits for what the kernel has under way; what has not begun is forgotten with the guest. */
+/* Waits for the pieces that the kernel has under way; what has not begun is forgotten with the
+ * guest. */
 static void blk_unbuild(struct nestvirt_device *device)
 {
     struct blk_state *s = device->state;
 
+    atomic_store(&s->given_up, UINT32_MAX);
     nv_blk_close_uring(s);
     nv_workers_stop(&s->workers);
     if (s->timer.fn && s->virtio.loop)

@@ -143,6 +143,9 @@ struct blk_state {
 
     /* A flush has failed. Linux may then take the pages for clean: no later one can be trusted. */
     atomic_bool has_lost_writes;
+
+    /* Queues, as bits, whose long requests end after the piece that is being transferred. */
+    atomic_uint given_up;
 };
 
 /* What is to be done with a request that was popped. */

@@ -128,7 +128,16 @@ void nv_blk_advance(struct blk_request *request, uint64_t done)
     request->length -= done;
 }
 
-/* All that is left, in as many transfers as it takes; each byte once. */
+/* True if nobody waits for the request any more: the guest's reset, or the device's end, does. */
+static bool is_given_up(struct blk_state *s, const struct blk_request *request)
+{
+    return atomic_load_explicit(&s->given_up, memory_order_relaxed) & 1u << request->queue;
+}
+
+/*
+ * All that is left, in as many transfers as it takes; each byte once. A request may be of 4 GiB,
+ * and who wants to be rid of it must not have to wait for all of it.
+ */
 static int transfer_all(struct blk_state *s, struct blk_request *request)
 {
     enum { AGAIN_MAX = 1000 }; /* a second */
@@ -140,6 +149,8 @@ static int transfer_all(struct blk_state *s, struct blk_request *request)
 
         if (done > 0) {
             nv_blk_advance(request, (uint64_t)done);
+            if (request->length > 0 && is_given_up(s, request))
+                return -ECANCELED;
         } else if (done == 0) {
             return -EIO; /* the file has become shorter */
         } else if (done == -EAGAIN && again++ < AGAIN_MAX) {

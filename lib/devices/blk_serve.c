@@ -158,7 +158,8 @@ static void conclude(struct blk_state *s, struct blk_request *request)
 {
     struct nv_job_list again = { NULL, NULL };
 
-    if (request->result >= 0 || request->result == -EOPNOTSUPP || !is_wanted(s, request)) {
+    if (request->result >= 0 || request->result == -EOPNOTSUPP || request->result == -ECANCELED ||
+        !is_wanted(s, request)) {
         finish(s, request);
     } else if (deserves_retry(s, request)) {
         request->epoch = s->epoch;
@@ -320,6 +321,9 @@ void nv_blk_serve(struct nv_virtio *v, uint32_t queue)
     struct blk_state *s = (struct blk_state *)v;
     uint64_t room = CACHED_PASS_MAX;
 
+    /* Requests given up are over: neither a reset nor a queue's end returns before. */
+    if (atomic_load_explicit(&s->given_up, memory_order_relaxed) & 1u << queue)
+        atomic_fetch_and(&s->given_up, ~(1u << queue));
     while (s->free && room >= NV_SECTOR_SIZE && nv_virtio_pop(v, queue, &s->free->chain) > 0) {
         struct blk_request *request = take_place(s);
 
@@ -447,6 +451,7 @@ void nv_blk_drop(struct nv_virtio *v, uint32_t queue)
 {
     struct blk_state *s = (struct blk_state *)v;
 
+    atomic_fetch_or(&s->given_up, 1u << queue);
     if (s->workers.count > 0)
         cancel(s, nv_workers_cancel(&s->workers, is_of_queue, queue));
     cancel(s, nv_job_filter(&s->stopped, is_of_queue, queue));

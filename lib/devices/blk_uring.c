@@ -53,7 +53,6 @@ void nv_blk_close_uring(struct blk_state *s)
             break;
         poll(&poller, 1, 100);
         eventfd_read(poller.fd, &value);
-        nv_uring_submit(s->uring);
     }
     nv_uring_close(s->uring);
     s->uring = NULL;
@@ -66,7 +65,8 @@ bool nv_blk_start_uring(struct blk_state *s, struct blk_request *request)
     const struct iovec *parts;
     int count;
 
-    if (!s->uring || atomic_load_explicit(&s->disk.has_no_cached, memory_order_relaxed) ||
+    if (!s->uring || request->length > NV_DISK_PIECE ||
+        atomic_load_explicit(&s->disk.has_no_cached, memory_order_relaxed) ||
         (is_write ? request->is_through : request->type != BLK_T_IN))
         return false;
     parts = is_write ? nv_chain_readable(&request->chain, &count)

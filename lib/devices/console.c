@@ -274,16 +274,43 @@ static void console_start(struct nestvirt_device *device)
     nv_console_forget(s);
 }
 
-/* What the guest sent before it ended, and no pass has seen yet, comes out as far as it may. */
+/* True if there is more. */
+static bool serve_last(struct nv_console_port *port)
+{
+    struct nv_virtio *v = &port->console->virtio;
+
+    NV_VIRTIO_GUARD(v);
+    nv_virtio_serve_last(v, nv_console_transmit_queue(port));
+    return port->has_chain;
+}
+
+static void drop_last(struct nv_console_port *port)
+{
+    NV_VIRTIO_GUARD(&port->console->virtio);
+    nv_count(&port->console->dropped, nv_stream_take_lost(&port->output));
+    nv_console_drop_output(port);
+}
+
+/*
+ * What the guest sent before it ended, and no pass has seen yet, comes out as far as it may; in a
+ * file it is there when the VM has stopped. The lock is free while a file is waited for: the loop,
+ * which has others to serve, may want it.
+ */
 static void console_stop(struct nestvirt_device *device)
 {
     struct nv_console *s = device->state;
+    uint64_t deadline_ns = nv_now_ns() + NV_STREAM_STOP_NS;
 
-    NV_VIRTIO_GUARD(&s->virtio);
-    for (uint32_t i = 0; i < s->port_count; i++)
-        nv_virtio_serve_last(&s->virtio, nv_console_transmit_queue(&s->ports[i]));
-    for (uint32_t i = 0; i < s->port_count; i++)
-        nv_console_drop_output(&s->ports[i]);
+    for (uint32_t i = 0; i < s->port_count; i++) {
+        struct nv_console_port *port = &s->ports[i];
+        bool has_more;
+
+        do {
+            has_more = serve_last(port);
+        } while (nv_stream_drain(&port->output, deadline_ns) && has_more &&
+                 nv_now_ns() < deadline_ns);
+        drop_last(port);
+    }
 }
 
 static int console_changed(struct nestvirt_device *device, const struct nv_property *row,

@@ -77,29 +77,35 @@ static int copy_fd(int fd, const char *what, struct nestvirt_error **ret_error)
     return copy;
 }
 
+static int open_stream(struct nv_stream *stream, int fd, const char *what, bool for_write,
+                       struct nestvirt_error **ret_error)
+{
+    int r = copy_fd(fd, what, ret_error);
+
+    if (r < 0)
+        return r;
+    r = nv_stream_init(stream, r, for_write);
+    if (r < 0)
+        return nv_fail_sys(ret_error, -r, what, "pthread_create",
+                           nv_fd_hint(-r, "raise the limit on processes and threads"));
+    return 0;
+}
+
 int nv_console_open_port(struct nv_console_port *port, struct nestvirt_error **ret_error)
 {
-    int copy;
+    int r = 0;
 
     port->input_has_ended = port->has_chain = port->is_lost = false;
     port->stuck_since_ns = 0;
-    if (port->input_fd >= 0) {
-        copy = copy_fd(port->input_fd, "input", ret_error);
-        if (copy < 0)
-            return copy;
-        nv_stream_init(&port->input, copy, false);
-    }
-    if (port->output_fd >= 0) {
-        copy = copy_fd(port->output_fd, "output", ret_error);
-        if (copy < 0)
-            return copy;
-        nv_stream_init(&port->output, copy, true);
-    }
+    if (port->input_fd >= 0)
+        r = open_stream(&port->input, port->input_fd, "input", false, ret_error);
+    if (r >= 0 && port->output_fd >= 0)
+        r = open_stream(&port->output, port->output_fd, "output", true, ret_error);
     port->input_source =
         (struct nv_source){ .fd = port->input.fd, .fn = on_input, .user_data = port };
     port->output_source =
         (struct nv_source){ .fd = port->output.fd, .fn = on_output, .user_data = port };
-    return 0;
+    return r;
 }
 
 void nv_console_close_port(struct nv_console_port *port)
@@ -111,7 +117,7 @@ void nv_console_close_port(struct nv_console_port *port)
         nv_loop_remove(loop, &port->output_source);
     }
     nv_stream_close(&port->input);
-    nv_stream_close(&port->output);
+    nv_count(&port->console->dropped, nv_stream_close(&port->output));
     port->has_chain = false;
 }
 
@@ -263,6 +269,7 @@ void nv_console_serve_output(struct nv_console_port *port)
     struct nv_chain *chain = &v->queues[queue].chain;
     struct pass pass = { PASS_TRANSFERS, PASS_BYTES };
 
+    nv_count(&port->console->dropped, nv_stream_take_lost(&port->output));
     while (port->has_chain || nv_virtio_pop(v, queue, chain) > 0) {
         enum progress progress;
 

@@ -133,23 +133,24 @@ int nv_device_claim(struct nestvirt_device *device, const struct nv_device_env *
     return name_error(device, r, ret_error);
 }
 
-static void set_live(struct nestvirt_device *device, bool is_live)
+static void end_live(struct nestvirt_device *device)
 {
     NV_GUARD(&device->live_lock);
-    device->is_live = is_live;
+    device->is_live = false;
 }
 
+/* A live property that is set meanwhile waits: it is either wired in or applied, never missed. */
 int nv_device_wire(struct nestvirt_device *device, const struct nv_device_env *env,
                    struct nestvirt_error **ret_error)
 {
     int r = 0;
 
+    NV_GUARD(&device->live_lock);
     if (device->class->wire)
         r = device->class->wire(device, env, ret_error);
     if (r >= 0 && virtio_of(device))
         r = nv_virtio_wire(virtio_of(device), ret_error);
-    if (r >= 0)
-        set_live(device, true);
+    device->is_live = r >= 0;
     return name_error(device, r, ret_error);
 }
 
@@ -160,7 +161,7 @@ void nv_device_unbuild(struct nestvirt_device *device)
     if (!device->is_built)
         return;
     device->is_built = false;
-    set_live(device, false);
+    end_live(device);
     if (v)
         nv_virtio_quiesce(v);
     if (device->class->unbuild)
@@ -268,10 +269,10 @@ static int set_number(struct nestvirt_device *device, const struct nv_property *
                        "property %s: %llu is not between %llu and %llu", row->name,
                        (unsigned long long)number, (unsigned long long)row->min,
                        (unsigned long long)row->max);
+    NV_GUARD(&device->live_lock);
     old = __atomic_exchange_n(number_at(device, row), number, __ATOMIC_RELAXED);
     if (!device->class->changed)
         return 0;
-    NV_GUARD(&device->live_lock);
     r = device->is_live ? device->class->changed(device, row, ret_error) : 0;
     if (r < 0)
         __atomic_store_n(number_at(device, row), old, __ATOMIC_RELAXED);

@@ -114,7 +114,7 @@ struct nestvirt_device {
     const struct nv_device_class *class;
     void *owner; /* the VM */
     bool is_built;
-    pthread_mutex_t live_lock; /* is_live, and a call of changed */
+    pthread_mutex_t live_lock; /* is_live, calls of wire and changed, setting a number */
     bool is_live;              /* wired */
     void *state;               /* class->state_size bytes */
 };

@@ -156,16 +156,8 @@ static uint32_t offload_of(uint64_t features)
 static int net_activate(struct nv_virtio *v)
 {
     struct nv_net *net = (struct nv_net *)v;
-    uint32_t offload = offload_of(v->features);
-    int r = 0;
 
-    if (offload != net->offload && !net->is_gone)
-        r = nv_tap_set_offload(&net->pairs[0].tap, offload);
-    if (r == -EBADFD)
-        nv_net_went_wrong(net, EBADFD);
-    else if (r < 0)
-        return r;
-    net->offload = offload;
+    nv_net_set_offload(net, offload_of(v->features));
     nv_net_set_active(net, 1);
     for (uint32_t i = 0; i < net->open_count; i++)
         net->pairs[i].stale = NV_NET_STALE_MAX;
@@ -360,7 +352,7 @@ static int prepare_tap(struct nv_net *net, struct nestvirt_error **ret_error)
             return nv_fail_sys(ret_error, -r, "tap", "ioctl(TUNSETQUEUE)", "set pairs to 1");
     }
     net->active = net->attached = 1;
-    net->offload = 0;
+    net->offload = net->wanted_offload = 0;
     return 0;
 }
 
@@ -379,7 +371,7 @@ static int net_wire(struct nestvirt_device *device, const struct nv_device_env *
     net->open_count = 0;
     net->down_errno = net->told_errno = 0;
     net->is_gone = net->needs_care = false;
-    net->attach_after_ns = 0;
+    net->follow_after_ns = 0;
     describe_to_driver(net);
     net->packet = malloc(NV_NET_PACKET_MAX);
     if (!net->packet)

@@ -121,11 +121,12 @@ struct nv_net {
     bool is_wired;
     uint32_t open_count; /* pairs that are open */
     struct nv_net_pair pairs[NV_NET_PAIRS_MAX];
-    uint8_t *packet;   /* NV_NET_PACKET_MAX bytes, for packets in too many pieces */
-    uint32_t offload;  /* NV_TAP_*, as the tap has them */
-    uint32_t active;   /* pairs that the driver uses */
-    uint32_t attached; /* pairs that the interface sends to; follows active */
-    uint64_t attach_after_ns;
+    uint8_t *packet;         /* NV_NET_PACKET_MAX bytes, for packets in too many pieces */
+    uint32_t wanted_offload; /* NV_TAP_*, as the driver has accepted them */
+    uint32_t offload;        /* as the tap has them; follows wanted_offload */
+    uint32_t active;         /* pairs that the driver uses */
+    uint32_t attached;       /* pairs that the interface sends to; follows active */
+    uint64_t follow_after_ns;
     int down_errno;  /* why the tap is down; 0: it is not, or nobody noticed */
     int told_errno;  /* what the event said last */
     bool is_gone;    /* the interface was deleted */
@@ -150,6 +151,12 @@ static inline bool nv_net_is_open(const struct nv_net_pair *pair)
 
     return __atomic_load_n(&net->link, __ATOMIC_RELAXED) && !net->is_gone &&
            pair->number < net->active;
+}
+
+/* True if packets may come in: the tap makes none that the driver would not understand. */
+static inline bool nv_net_can_receive(const struct nv_net_pair *pair)
+{
+    return nv_net_is_open(pair) && !(pair->net->offload & ~pair->net->wanted_offload);
 }
 
 /* True for an address that one interface can have. */
@@ -190,7 +197,8 @@ void nv_net_watch_all(struct nv_net *net);
 /* Tells the driver when the link's state is another one than it knows. */
 void nv_net_update_status(struct nv_net *net);
 
-/* The driver uses so many pairs from now on; the tap follows. */
+/* The driver uses so many pairs from now on, and offloads (NV_TAP_*); the tap follows. */
 void nv_net_set_active(struct nv_net *net, uint32_t pairs);
+void nv_net_set_offload(struct nv_net *net, uint32_t offload);
 
 #endif

@@ -10,11 +10,11 @@
 static const uint64_t RETRY_NS = 1000000000;
 
 /*
- * The interface's queues are not switched more often, nor for more than a part of the time: each
- * time costs all of the host a wait, and the guest can ask for it without end.
+ * The interface is not changed more often, nor for more than a part of the time: each time takes a
+ * lock of all the host's network, and the guest can ask for it without end.
  */
-static const uint64_t ATTACH_NS = 100000000;
-enum { ATTACH_REST = 20 }; /* times as long as the last switching took */
+static const uint64_t FOLLOW_NS = 100000000;
+enum { FOLLOW_REST = 20 }; /* times as long as the last changes took */
 
 bool nv_net_must_wait(struct nv_net *net, struct nv_net_flow *flow, uint64_t bytes)
 {
@@ -37,7 +37,7 @@ static uint32_t wanted_events(const struct nv_net_pair *pair)
 
     if (pair->net->is_gone)
         return 0;
-    if (nv_virtio_can_serve(v, nv_net_rx_queue(pair)) && nv_net_is_open(pair) &&
+    if (nv_virtio_can_serve(v, nv_net_rx_queue(pair)) && nv_net_can_receive(pair) &&
         !pair->is_starved && !pair->net->rx.is_waiting)
         events |= EPOLLIN;
     if (nv_virtio_can_serve(v, nv_net_tx_queue(pair)) && pair->is_blocked)
@@ -102,13 +102,10 @@ void nv_net_went_wrong(struct nv_net *net, int error)
 }
 
 /* Lets the interface send to those pairs that the driver uses. */
-static void follow_active(struct nv_net *net, uint64_t now_ns)
+static int follow_active(struct nv_net *net)
 {
-    uint64_t end_ns;
     int r = 0;
 
-    if (net->attached == net->active || net->is_gone || now_ns < net->attach_after_ns)
-        return;
     while (net->attached < net->active && r >= 0) {
         struct nv_net_pair *pair = &net->pairs[net->attached];
 
@@ -122,9 +119,69 @@ static void follow_active(struct nv_net *net, uint64_t now_ns)
         r = nv_tap_set_attached(&net->pairs[net->attached - 1].tap, false);
         net->attached -= r >= 0;
     }
+    return r;
+}
+
+/* Lets the interface leave to the driver what that has accepted, and nothing else. */
+static int follow_offload(struct nv_net *net)
+{
+    bool has_lost = net->offload & ~net->wanted_offload;
+    int r = 0;
+
+    if (net->offload != net->wanted_offload)
+        r = nv_tap_set_offload(&net->pairs[0].tap, net->wanted_offload);
+    if (r == -EBADFD)
+        nv_net_went_wrong(net, EBADFD);
+    else if (r < 0 && nv_virtio_is_live(&net->virtio))
+        nv_virtio_break(&net->virtio, "its tap cannot be set to what the driver accepted");
+    if (r < 0)
+        return r;
+    net->offload = net->wanted_offload;
+    /* What came until now may be as the driver does not know it. */
+    for (uint32_t i = 0; i < net->open_count && has_lost; i++) {
+        net->pairs[i].stale = NV_NET_STALE_MAX;
+        nv_virtio_serve_later(&net->virtio, nv_net_rx_queue(&net->pairs[i]));
+    }
+    return 0;
+}
+
+static bool is_behind(const struct nv_net *net)
+{
+    return !net->is_gone && (net->attached != net->active || net->offload != net->wanted_offload);
+}
+
+/* The interface becomes what the driver wants it to be. */
+static void follow_driver(struct nv_net *net, uint64_t now_ns)
+{
+    uint64_t end_ns;
+    int r;
+
+    if (!is_behind(net) || now_ns < net->follow_after_ns)
+        return;
+    r = follow_offload(net);
+    if (r >= 0)
+        r = follow_active(net);
     end_ns = nv_now_ns();
-    net->attach_after_ns =
-        end_ns + NV_MAX(r < 0 ? RETRY_NS : ATTACH_NS, ATTACH_REST * (end_ns - now_ns));
+    net->follow_after_ns =
+        end_ns + NV_MAX(r < 0 ? RETRY_NS : FOLLOW_NS, FOLLOW_REST * (end_ns - now_ns));
+}
+
+/* Not here: this may be a vCPU's thread, and the driver can go on meanwhile. */
+static void follow_soon(struct nv_net *net)
+{
+    if (net->virtio.loop) {
+        nv_net_set_timer(net, &net->care_timer, nv_now_ns());
+    } else {
+        net->follow_after_ns = 0; /* nobody would come back to it */
+        follow_driver(net, nv_now_ns());
+    }
+}
+
+void nv_net_set_offload(struct nv_net *net, uint32_t offload)
+{
+    net->wanted_offload = offload;
+    if (is_behind(net))
+        follow_soon(net);
 }
 
 void nv_net_set_active(struct nv_net *net, uint32_t pairs)
@@ -132,12 +189,8 @@ void nv_net_set_active(struct nv_net *net, uint32_t pairs)
     net->active = pairs;
     for (uint32_t i = 0; i < net->open_count; i++)
         nv_virtio_serve_later(&net->virtio, nv_net_rx_queue(&net->pairs[i]));
-    if (net->attached == net->active)
-        return;
-    if (net->virtio.loop)
-        nv_net_set_timer(net, &net->care_timer, nv_now_ns());
-    else
-        follow_active(net, nv_now_ns());
+    if (is_behind(net))
+        follow_soon(net);
 }
 
 /* What takes time, is repeated until it succeeds, or calls upward. True if there is an event. */
@@ -151,10 +204,10 @@ static bool take_care(struct nv_net *net, uint64_t *ret_value)
         return false;
     if (net->down_errno == EIO && nv_tap_is_writable(&net->pairs[0].tap))
         net->down_errno = 0;
-    follow_active(net, now_ns);
+    follow_driver(net, now_ns);
     nv_net_watch_all(net);
-    if (net->attached != net->active && !net->is_gone)
-        nv_net_set_timer(net, &net->care_timer, NV_MAX(net->attach_after_ns, now_ns + 1));
+    if (is_behind(net))
+        nv_net_set_timer(net, &net->care_timer, NV_MAX(net->follow_after_ns, now_ns + 1));
     else if (net->down_errno == EIO)
         nv_net_set_timer(net, &net->care_timer, now_ns + RETRY_NS);
     *ret_value = (uint64_t)net->down_errno;

@@ -219,7 +219,7 @@ static bool receive_one(struct nv_net_pair *pair)
     struct nv_net *net = pair->net;
     struct nv_chain *chain = &net->virtio.queues[nv_net_rx_queue(pair)].chain;
 
-    if (!nv_net_is_open(pair))
+    if (!nv_net_can_receive(pair))
         return false;
     if (pair->receive->length > 0)
         return spread(pair);

@@ -135,6 +135,7 @@ static void flush(struct serial_state *s)
 {
     bool was_full = s->out_length == OUTPUT_SIZE;
 
+    nv_count(&s->dropped, nv_stream_take_lost(&s->output));
     while (s->out_length > 0) {
         uint32_t run = NV_MIN(s->out_length, OUTPUT_SIZE - s->out_start);
         ssize_t done = nv_stream_write(&s->output, s->out + s->out_start, run);
@@ -369,7 +370,10 @@ static int wire_output(struct serial_state *s, struct nestvirt_error **ret_error
     copy = nv_fd_dup(s->output_fd);
     if (copy < 0)
         return nv_fail_sys(ret_error, -copy, "output", "dup", "raise the limit on open files");
-    nv_stream_init(&s->output, copy, true);
+    copy = nv_stream_init(&s->output, copy, true);
+    if (copy < 0)
+        return nv_fail_sys(ret_error, -copy, "output", "pthread_create",
+                           nv_fd_hint(-copy, "raise the limit on processes and threads"));
     s->out = malloc(OUTPUT_SIZE);
     if (!s->out)
         return nv_fail_sys(ret_error, ENOMEM, "output", "malloc", "free memory in this process");
@@ -440,8 +444,8 @@ static void serial_unbuild(struct nestvirt_device *device)
         nv_loop_remove(s->loop, &s->output_source);
         nv_loop_remove(s->loop, &s->input_source);
     }
-    nv_count(&s->dropped, s->out_length); /* what a slow reader has not taken by now */
-    nv_stream_close(&s->output);
+    /* What a slow reader has not taken by now. A file takes what it was given. */
+    nv_count(&s->dropped, s->out_length + nv_stream_close(&s->output));
     nv_stream_close(&s->input);
     free(s->out);
     s->out = NULL;
@@ -464,12 +468,25 @@ static void serial_start(struct nestvirt_device *device)
     fill_input(s);
 }
 
+/* True if there is more. */
+static bool flush_last(struct serial_state *s)
+{
+    NV_GUARD(&s->lock);
+    flush(s);
+    return s->out_length > 0;
+}
+
+/* What the guest wrote last comes out; in a file it is there when the VM has stopped. */
 static void serial_stop(struct nestvirt_device *device)
 {
     struct serial_state *s = device->state;
+    uint64_t deadline_ns = nv_now_ns() + NV_STREAM_STOP_NS;
+    bool has_more;
 
-    NV_GUARD(&s->lock);
-    flush(s);
+    do {
+        has_more = flush_last(s);
+    } while (nv_stream_drain(&s->output, deadline_ns) && has_more);
+    flush_last(s); /* counts what the file did not take */
 }
 
 static void serial_describe(const struct nestvirt_device *device, struct nv_device_place *place)

@@ -11,7 +11,10 @@
 
 #include <nestvirt/error.h>
 
-enum { NV_SECTOR_SIZE = 512 };
+enum {
+    NV_SECTOR_SIZE = 512,
+    NV_DISK_PIECE = 1 << 20 /* bytes of one transfer at most: nobody can end one before its time */
+};
 
 /* What to open: a path, or without one a descriptor, which stays the caller's. */
 struct nv_disk_config {
@@ -50,9 +53,10 @@ int nv_disk_get_size(const struct nv_disk *disk, uint64_t *ret_size,
                      struct nestvirt_error **ret_error);
 
 /*
- * Transfers of at most what the parts hold; return the bytes done, 0 at the end of the file, or
- * -errno. read_cached never waits for the medium: -EAGAIN if it had to, or if it cannot tell.
- * Direct transfers of odd pieces go through a bounded buffer, a little at a time.
+ * Transfers of at most what the parts hold, and of much only a piece; return the bytes done, 0 at
+ * the end of the file, or -errno. read_cached never waits for the medium: -EAGAIN if it had to, or
+ * if it cannot tell. Direct transfers of odd pieces go through a bounded buffer, a little at a
+ * time.
  */
 ssize_t nv_disk_read_cached(struct nv_disk *disk, const struct iovec *parts, int count,
                             uint64_t offset);

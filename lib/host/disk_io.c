@@ -90,14 +90,43 @@ static ssize_t write_bounced(const struct nv_disk *disk, const struct iovec *par
     return done < 0 ? -errno : done;
 }
 
+/* The first parts that are one piece together, or if the first is more than that, a piece of it. */
+struct piece {
+    struct iovec part;
+    const struct iovec *parts; /* NULL: it is part */
+    int count;
+};
+
+static struct piece first_piece(const struct iovec *parts, int count)
+{
+    struct piece piece = { .part = *parts, .parts = parts };
+    size_t length = 0;
+
+    while (piece.count < NV_MIN(count, IOV_MAX) &&
+           parts[piece.count].iov_len <= NV_DISK_PIECE - length)
+        length += parts[piece.count++].iov_len;
+    if (piece.count == 0) {
+        piece.part.iov_len = NV_DISK_PIECE;
+        piece.parts = NULL;
+        piece.count = 1;
+    }
+    return piece;
+}
+
+static const struct iovec *parts_of(const struct piece *piece)
+{
+    return piece->parts ? piece->parts : &piece->part;
+}
+
 ssize_t nv_disk_read(const struct nv_disk *disk, const struct iovec *parts, int count,
                      uint64_t offset)
 {
+    const struct piece piece = first_piece(parts, count);
     ssize_t done;
 
     if (!nv_disk_is_aligned(disk, parts, count, offset))
         return read_bounced(disk, parts, count, offset);
-    done = preadv(disk->fd, parts, NV_MIN(count, IOV_MAX), (off_t)offset);
+    done = preadv(disk->fd, parts_of(&piece), piece.count, (off_t)offset);
     if (done < 0 && errno == EINVAL && disk->is_direct) /* stricter than it said */
         return read_bounced(disk, parts, count, offset);
     return done < 0 ? -errno : done;
@@ -106,11 +135,12 @@ ssize_t nv_disk_read(const struct nv_disk *disk, const struct iovec *parts, int 
 ssize_t nv_disk_write(const struct nv_disk *disk, const struct iovec *parts, int count,
                       uint64_t offset)
 {
+    const struct piece piece = first_piece(parts, count);
     ssize_t done;
 
     if (!nv_disk_is_aligned(disk, parts, count, offset))
         return write_bounced(disk, parts, count, offset);
-    done = pwritev(disk->fd, parts, NV_MIN(count, IOV_MAX), (off_t)offset);
+    done = pwritev(disk->fd, parts_of(&piece), piece.count, (off_t)offset);
     if (done < 0 && errno == EINVAL && disk->is_direct)
         return write_bounced(disk, parts, count, offset);
     return done < 0 ? -errno : done;

@@ -43,7 +43,22 @@ int nv_fd_dup(int fd)
     return copy < 0 ? -errno : copy;
 }
 
-void nv_stream_init(struct nv_stream *stream, int fd, bool for_write)
+/* A disk may take seconds for what looks like nothing, and there is no asking it before. */
+static int init_writer(struct nv_stream *stream, int fd)
+{
+    int r = nv_writer_start(fd, &stream->writer);
+
+    if (r < 0) {
+        close(fd);
+        stream->fd = -1;
+        return r;
+    }
+    stream->fd = nv_writer_fd(stream->writer);
+    stream->kind = NV_STREAM_WRITER;
+    return 0;
+}
+
+int nv_stream_init(struct nv_stream *stream, int fd, bool for_write)
 {
     int access_mode = fcntl(fd, F_GETFL) & O_ACCMODE;
     struct stat info;
@@ -53,8 +68,10 @@ void nv_stream_init(struct nv_stream *stream, int fd, bool for_write)
     *stream = (struct nv_stream){ .fd = fd, .kind = NV_STREAM_POLLED };
     if (access_mode == (for_write ? O_RDONLY : O_WRONLY) || fstat(fd, &info) < 0) {
         stream->kind = NV_STREAM_FILE; /* every use says EBADF at once */
-        return;
+        return 0;
     }
+    if (for_write && (S_ISREG(info.st_mode) || S_ISBLK(info.st_mode)))
+        return init_writer(stream, fd);
     if (S_ISSOCK(info.st_mode)) {
         stream->kind = NV_STREAM_SOCKET;
     } else if (S_ISREG(info.st_mode)) {
@@ -68,13 +85,29 @@ void nv_stream_init(struct nv_stream *stream, int fd, bool for_write)
             *stream = (struct nv_stream){ .fd = own, .kind = NV_STREAM_OWN };
         }
     }
+    return 0;
 }
 
-void nv_stream_close(struct nv_stream *stream)
+uint64_t nv_stream_close(struct nv_stream *stream)
 {
-    if (stream->fd >= 0)
+    uint64_t lost = 0;
+
+    if (stream->writer)
+        lost = nv_writer_stop(stream->writer);
+    else if (stream->fd >= 0)
         close(stream->fd);
     *stream = (struct nv_stream){ .fd = -1 };
+    return lost;
+}
+
+bool nv_stream_drain(const struct nv_stream *stream, uint64_t deadline_ns)
+{
+    return stream->writer && nv_writer_drain(stream->writer, deadline_ns);
+}
+
+uint64_t nv_stream_take_lost(const struct nv_stream *stream)
+{
+    return stream->writer ? nv_writer_take_lost(stream->writer) : 0;
 }
 
 /* True if a descriptor that may block can move something now; then *length is cut to that. */
@@ -97,6 +130,8 @@ ssize_t nv_stream_write(const struct nv_stream *stream, const void *bytes, size_
 {
     ssize_t done;
 
+    if (stream->writer)
+        return nv_writer_write(stream->writer, bytes, length);
     do {
         if (stream->kind == NV_STREAM_SOCKET) {
             done = send(stream->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -41,31 +41,6 @@ static void dispatch(struct nestvirt_loop *loop, const struct epoll_event *event
     pthread_cond_broadcast(&loop->idle);
 }
 
-/* Takes a timer out of the list. Called with the lock held. */
-static void unlink_timer(struct nestvirt_loop *loop, struct nv_timer *timer)
-{
-    struct nv_timer **at = &loop->timers;
-
-    if (timer->deadline_ns == 0)
-        return;
-    while (*at && *at != timer)
-        at = &(*at)->next;
-    if (*at)
-        *at = timer->next;
-    timer->deadline_ns = 0;
-}
-
-/* The timer to fire next, NULL if none is set. Called with the lock held. */
-static struct nv_timer *first_timer(const struct nestvirt_loop *loop)
-{
-    struct nv_timer *first = loop->timers;
-
-    for (struct nv_timer *timer = first; timer; timer = timer->next)
-        if (timer->deadline_ns < first->deadline_ns)
-            first = timer;
-    return first;
-}
-
 /* Fires what is due and returns how long to sleep, in milliseconds; -1 for ever. */
 static int run_timers(struct nestvirt_loop *loop)
 {
@@ -74,12 +49,12 @@ static int run_timers(struct nestvirt_loop *loop)
     int fired = 0;
 
     NV_GUARD(&loop->lock);
-    while ((timer = first_timer(loop))) {
+    while ((timer = loop->timers.first)) {
         uint64_t now_ns = nv_now_ns();
 
         if (timer->deadline_ns > now_ns)
             return (int)NV_MIN((timer->deadline_ns - now_ns) / 1000000u + 1, 1000000000u);
-        unlink_timer(loop, timer);
+        nv_timers_remove(&loop->timers, timer);
         loop->firing = timer;
         pthread_mutex_unlock(&loop->lock);
         timer->fn(timer->user_data);
@@ -285,21 +260,19 @@ void nv_loop_remove(struct nestvirt_loop *loop, struct nv_source *source)
 void nv_loop_set_timer(struct nestvirt_loop *loop, struct nv_timer *timer, uint64_t deadline_ns)
 {
     NV_GUARD(&loop->lock);
-    unlink_timer(loop, timer);
-    timer->deadline_ns = NV_MAX(deadline_ns, 1u);
-    timer->next = loop->timers;
-    loop->timers = timer;
-    if (!nv_loop_is_own_thread(loop) && first_timer(loop) == timer)
+    nv_timers_remove(&loop->timers, timer);
+    nv_timers_add(&loop->timers, timer, deadline_ns);
+    if (!nv_loop_is_own_thread(loop) && loop->timers.first == timer)
         eventfd_write(loop->wake_fd, 1);
 }
 
 void nv_loop_clear_timer(struct nestvirt_loop *loop, struct nv_timer *timer)
 {
     NV_GUARD(&loop->lock);
-    unlink_timer(loop, timer);
+    nv_timers_remove(&loop->timers, timer);
     while (loop->firing == timer && !nv_loop_is_own_thread(loop))
         pthread_cond_wait(&loop->idle, &loop->lock);
-    unlink_timer(loop, timer); /* its callback may have set it again */
+    nv_timers_remove(&loop->timers, timer); /* its callback may have set it again */
 }
 
 bool nv_loop_is_own_thread(const struct nestvirt_loop *loop)

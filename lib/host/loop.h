@@ -11,6 +11,8 @@
 
 #include <nestvirt/host.h>
 
+#include "host/timers.h"
+
 enum { NV_LOOP_BATCH = 16 };
 
 /* A descriptor to watch. Owned by whoever adds it; must stay until it is removed. */
@@ -20,15 +22,6 @@ struct nv_source {
     void (*fn)(void *user_data, uint32_t events);
     void *user_data;
     uint32_t place; /* in the loop's table, from 1; 0: not added */
-};
-
-/* Calls back once at a time. Owned by whoever sets it; must stay until it is cleared. */
-struct nv_timer {
-    /* Called on the loop's thread. */
-    void (*fn)(void *user_data);
-    void *user_data;
-    uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: not set */
-    struct nv_timer *next;
 };
 
 /* A place in the loop's table. Its generation tells late events of a former source apart. */
@@ -48,7 +41,7 @@ struct nestvirt_loop {
     pthread_mutex_t lock;
     pthread_cond_t idle; /* signalled when a callback has returned */
     struct nv_source *running;
-    struct nv_timer *timers; /* those that are set, in no order: a few of each VM */
+    struct nv_timers timers; /* a few of each VM */
     struct nv_timer *firing;
     struct nv_loop_place *places;
     uint32_t place_count;

@@ -31,6 +31,8 @@ struct nv_uring {
     uint32_t room;
     uint32_t prepared;
     uint32_t under_way;
+    void *refused[SUBMIT_MAX]; /* tags of what the kernel did not take */
+    uint32_t refused_count;
 };
 
 static int load(struct nv_uring *uring, struct nestvirt_error **ret_error)
@@ -121,12 +123,12 @@ bool nv_uring_add(struct nv_uring *uring, bool is_write, int fd, const struct io
 {
     struct io_uring_sqe *entry;
 
-    if (uring->under_way >= uring->room)
+    if (uring->under_way >= uring->room || uring->refused_count > 0)
         return false;
     entry = io_uring_get_sqe(&uring->ring);
     if (!entry) {
         nv_uring_submit(uring);
-        entry = io_uring_get_sqe(&uring->ring);
+        entry = uring->refused_count > 0 ? NULL : io_uring_get_sqe(&uring->ring);
     }
     if (!entry)
         return false;
@@ -140,18 +142,38 @@ bool nv_uring_add(struct nv_uring *uring, bool is_write, int fd, const struct io
     return true;
 }
 
-/* What the kernel does not take now, for want of memory, is offered again when the loop wakes. */
+/*
+ * Empties the submission queue of what the kernel did not take. It looks at the queue only inside
+ * of a submission, and nobody else makes one.
+ */
+static void take_back(struct nv_uring *uring)
+{
+    struct io_uring_sq *queue = &uring->ring.sq;
+    unsigned first = io_uring_smp_load_acquire(queue->khead);
+
+    for (unsigned at = first; at != queue->sqe_tail && uring->refused_count < SUBMIT_MAX; at++) {
+        const struct io_uring_sqe *entry = &queue->sqes[at & queue->ring_mask];
+
+        uring->refused[uring->refused_count++] = (void *)(uintptr_t)entry->user_data;
+    }
+    queue->sqe_head = queue->sqe_tail = first;
+    io_uring_smp_store_release(queue->ktail, first);
+}
+
+/*
+ * Whether the kernel refuses for want of memory or for good, as by a filter of system calls, is all
+ * the same: to ask again and again would keep the loop from its other work.
+ */
 void nv_uring_submit(struct nv_uring *uring)
 {
     __typeof__(&io_uring_submit) submit = uring->symbols[SUBMIT];
-    int r;
 
     if (uring->prepared == 0)
         return;
-    r = submit(&uring->ring);
-    if (r > 0)
-        uring->prepared -= NV_MIN((uint32_t)r, uring->prepared);
-    if (uring->prepared > 0)
+    submit(&uring->ring);
+    uring->prepared = 0;
+    take_back(uring);
+    if (uring->refused_count > 0)
         eventfd_write(uring->fd, 1);
 }
 
@@ -160,6 +182,11 @@ void *nv_uring_next(struct nv_uring *uring, int *ret_result)
     struct io_uring_cqe *entry;
     unsigned head;
 
+    if (uring->refused_count > 0) {
+        *ret_result = -EAGAIN;
+        uring->under_way--;
+        return uring->refused[--uring->refused_count];
+    }
     io_uring_for_each_cqe(&uring->ring, head, entry)
     {
         void *tag = io_uring_cqe_get_data(entry);

@@ -31,7 +31,10 @@ int nv_uring_fd(const struct nv_uring *uring);
 bool nv_uring_add(struct nv_uring *uring, bool is_write, int fd, const struct iovec *parts,
                   int count, uint64_t offset, void *tag);
 
-/* Hands what was prepared to the kernel; without need nothing is done. */
+/*
+ * Hands what was prepared to the kernel; without need nothing is done. What the kernel does not
+ * take ends with -EAGAIN, and until that was seen there is no room.
+ */
 void nv_uring_submit(struct nv_uring *uring);
 
 /* The next that has ended: its tag and bytes or -errno. NULL: no more. */

@@ -71,7 +71,8 @@ void net_wait_ready(void)
     for (int i = 0; i < NET_TIMEOUT; i++) {
         {
             NV_VIRTIO_GUARD(net.guest.virtio);
-            if (net.device->pairs[0].stale == 0)
+            if (net.device->pairs[0].stale == 0 &&
+                net.device->offload == net.device->wanted_offload)
                 return;
         }
         usleep(1000);

@@ -47,7 +47,7 @@ void net_setup(unsigned flags, uint64_t features);
 /* Takes the device apart and frees it. */
 void net_end(void);
 
-/* Waits until the driver's first pass has thrown away what waited in the tap before. */
+/* Waits until the tap is as the driver wants it, and what waited in it before is thrown away. */
 void net_wait_ready(void);
 
 /* Fills a frame of a length: broadcast, of a type nobody minds, then bytes counting from seed. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves the disk device with a guest that does right, with each way of doing its I/O. */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -109,6 +110,69 @@ START_TEST(test_many_pieces)
     memset(guest_mem(&guest, buffer, COUNT * PIECE), 0, COUNT * PIECE);
     ck_assert_int_eq(blk_request(BLK_T_IN, 0, parts, COUNT).status, BLK_S_OK);
     ck_assert(blk_is_all(buffer, COUNT * PIECE, 0x42));
+    blk_teardown();
+}
+END_TEST
+
+/* Longer than what one transfer moves, of buffers of any length. */
+START_TEST(test_long)
+{
+    enum { SHORT = 5120, SHORTS = 200, LONG = 960 * 1024 - 512 };
+    static struct guest_part parts[SHORTS + 4];
+    uint32_t total = 0;
+    uint64_t buffer;
+
+    blk_setup((enum blk_mode)_i);
+    ck_assert_int_eq(truncate(blk_path, 16 << 20), 0);
+    blk_begin();
+    buffer = blk_buffer(LONG, 0x21);
+    for (int i = 0; i < SHORTS + 4; i++) {
+        uint32_t length = i < 4 ? LONG : SHORT - 40 + (uint32_t)(i * 7 % 80);
+
+        if (i == SHORTS + 3)
+            length = SHORT + 512 - (total + SHORT) % 512;
+        parts[i] = (struct guest_part){ buffer, length, false };
+        total += length;
+    }
+    ck_assert_uint_gt(total, 4 * NV_DISK_PIECE);
+    ck_assert_int_eq(blk_request(BLK_T_OUT, 7, parts, SHORTS + 4).status, BLK_S_OK);
+    ck_assert_int_eq(blk_image_byte(7 * 512 - 1), 6);
+    for (uint32_t at = 0; at < total; at += 256 * 1024)
+        ck_assert_int_eq(blk_image_byte(7 * 512 + at), 0x21);
+    ck_assert_int_eq(blk_image_byte(7 * 512 + total - 1), 0x21);
+    ck_assert_int_eq(blk_image_byte(7 * 512 + total), 0);
+    memset(guest_mem(&guest, buffer, LONG), 0, LONG);
+    for (int i = 0; i < SHORTS + 4; i++)
+        parts[i].is_writable = true;
+    ck_assert_uint_eq(blk_request(BLK_T_IN, 7, parts, SHORTS + 4).length, total + 1);
+    ck_assert(blk_is_all(buffer, LONG, 0x21));
+    blk_teardown();
+}
+END_TEST
+
+/* One buffer that is longer than that, as guests with more memory than ours may have. */
+START_TEST(test_long_buffer)
+{
+    struct nv_disk_config config = { .path = blk_path, .fd = -1 };
+    struct iovec part = { calloc(3, NV_DISK_PIECE), 3 * NV_DISK_PIECE };
+    uint8_t *bytes = part.iov_base;
+    struct nv_disk disk;
+    uint64_t size;
+
+    blk_setup(BLK_MODE_HERE);
+    ck_assert_int_eq(truncate(blk_path, 4 * NV_DISK_PIECE), 0);
+    ck_nv_ok(nv_disk_open(&disk, &config, &size, &error));
+    memset(bytes, 0x17, part.iov_len);
+    ck_assert_int_eq(nv_disk_write(&disk, &part, 1, 512), NV_DISK_PIECE);
+    ck_assert_int_eq(blk_image_byte(512 + NV_DISK_PIECE - 1), 0x17);
+    ck_assert_int_eq(blk_image_byte(512 + NV_DISK_PIECE), 0);
+    memset(bytes, 0, part.iov_len);
+    ck_assert_int_eq(nv_disk_read(&disk, &part, 1, 512), NV_DISK_PIECE);
+    ck_assert_int_eq(bytes[0], 0x17);
+    ck_assert_int_eq(bytes[NV_DISK_PIECE - 1], 0x17);
+    ck_assert_int_eq(bytes[NV_DISK_PIECE], 0);
+    nv_disk_close(&disk);
+    free(bytes);
     blk_teardown();
 }
 END_TEST
@@ -492,6 +556,8 @@ Suite *nv_test_suite(void)
     tcase_add_loop_test(tcase, test_reads_and_writes, 0, modes);
     tcase_add_loop_test(tcase, test_any_layout, 0, modes);
     tcase_add_loop_test(tcase, test_many_pieces, 0, modes);
+    tcase_add_loop_test(tcase, test_long, 0, modes);
+    tcase_add_test(tcase, test_long_buffer);
     tcase_add_loop_test(tcase, test_many_requests, 0, modes);
     tcase_add_loop_test(tcase, test_stream, 0, modes);
     tcase_add_loop_test(tcase, test_serial_number, 0, modes);

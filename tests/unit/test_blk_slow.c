@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves that a disk which does not answer, or cannot be had, holds up nothing but itself. */
+#include <pthread.h>
 #include <unistd.h>
 
 #include "blk_faults.h"
@@ -148,6 +149,99 @@ START_TEST(test_fault_06_blk_fails_after_going_on)
 }
 END_TEST
 
+/* A request of several MiB, from buffers that are one and the same. */
+enum { LONG_PARTS = 16, LONG_PART = 512 * 1024, LONG_SECTOR = 2048 };
+
+static uint64_t begin_long(void)
+{
+    struct guest_part parts[LONG_PARTS];
+    uint64_t buffer;
+    uint64_t status;
+
+    disk_clear(false);
+    blk_setup(BLK_MODE_THREADS);
+    ck_assert_int_eq(truncate(blk_path, 16 << 20), 0);
+    blk_begin();
+    buffer = blk_buffer(LONG_PART, 0x5a);
+    for (int i = 0; i < LONG_PARTS; i++)
+        parts[i] = (struct guest_part){ buffer, LONG_PART, false };
+    disk_block(DISK_WRITE, true);
+    status = blk_add(0, BLK_T_OUT, LONG_SECTOR, parts, LONG_PARTS);
+    guest_kick(&guest, 0);
+    wait_until(disk_blocked() == 1);
+    return status;
+}
+
+/* What was under way came to its end, and nothing else of the request has begun. */
+static void check_one_piece(void)
+{
+    ck_assert_int_eq(disk_count(DISK_WRITE), 1);
+    ck_assert_int_eq(blk_image_byte(LONG_SECTOR * 512), 0x5a);
+    ck_assert_int_eq(blk_image_byte(LONG_SECTOR * 512 + NV_DISK_PIECE - 1), 0x5a);
+    ck_assert_int_eq(blk_image_byte(LONG_SECTOR * 512 + NV_DISK_PIECE), 0);
+}
+
+/* A reset, or a queue switched off, waits for a piece of a long request and not for all of it. */
+START_TEST(test_fault_06_blk_reset_ends_long_request)
+{
+    uint64_t offset = _i ? NV_VIRTIO_REG_QUEUE_READY : NV_VIRTIO_REG_STATUS;
+    uint32_t zero = 0;
+
+    begin_long();
+    guest_write32(&guest, NV_VIRTIO_REG_QUEUE_SEL, 0);
+    ck_assert_int_eq(guest_access_once(&guest, offset, 4, true, &zero), NV_ACTION_AGAIN);
+    disk_block(DISK_WRITE, false);
+    guest_access(&guest, offset, 4, true, &zero);
+    ck_assert_uint_eq(blk_held(), 0);
+    check_one_piece();
+    guest_reset(&guest);
+    ck_assert_int_eq(guest_drive(&guest, GUEST_ALL), 0);
+    blk_works();
+    teardown();
+}
+END_TEST
+
+static void *let_go(void *argument)
+{
+    usleep(100000);
+    disk_block(DISK_WRITE, false);
+    return NULL;
+}
+
+/* Nor do a build and the end of the VM. Nobody is told that the disk failed. */
+START_TEST(test_fault_06_blk_unbuild_ends_long_request)
+{
+    pthread_t thread;
+
+    begin_long();
+    guest_stop(&guest);
+    ck_assert_int_eq(pthread_create(&thread, NULL, let_go, NULL), 0);
+    guest_unbuild(&guest);
+    pthread_join(thread, NULL);
+    check_one_piece();
+    ck_assert_uint_eq(guest_events(&guest), 0);
+    teardown();
+}
+END_TEST
+
+/* Left alone, each piece is done, once and in its place. */
+START_TEST(test_fault_06_blk_long_request)
+{
+    uint64_t status = begin_long();
+
+    disk_block(DISK_WRITE, false);
+    ck_assert_uint_eq(blk_wait(0), 1);
+    ck_assert_int_eq(blk_status(status), BLK_S_OK);
+    ck_assert_int_eq(disk_count(DISK_WRITE), LONG_PARTS * LONG_PART / NV_DISK_PIECE);
+    ck_assert_int_eq(blk_image_byte(LONG_SECTOR * 512 - 1), 0);
+    for (int i = 0; i < LONG_PARTS; i++)
+        ck_assert_int_eq(blk_image_byte(LONG_SECTOR * 512 + (uint64_t)i * LONG_PART), 0x5a);
+    ck_assert_int_eq(blk_image_byte(LONG_SECTOR * 512 + LONG_PARTS * LONG_PART - 1), 0x5a);
+    ck_assert_int_eq(blk_image_byte(LONG_SECTOR * 512 + LONG_PARTS * LONG_PART), 0);
+    teardown();
+}
+END_TEST
+
 /* What cannot be had when the device is built. */
 START_TEST(test_fault_11_blk_resources)
 {
@@ -183,6 +277,9 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_fault_06_blk_answers_before_slow_work);
     tcase_add_loop_test(tcase, test_fault_06_blk_fails_during_reset, 0, 2);
     tcase_add_test(tcase, test_fault_06_blk_fails_after_going_on);
+    tcase_add_loop_test(tcase, test_fault_06_blk_reset_ends_long_request, 0, 2);
+    tcase_add_test(tcase, test_fault_06_blk_unbuild_ends_long_request);
+    tcase_add_test(tcase, test_fault_06_blk_long_request);
     tcase_add_test(tcase, test_fault_11_blk_resources);
     return suite;
 }

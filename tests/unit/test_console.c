@@ -135,6 +135,7 @@ START_TEST(test_files)
     console_must_not_use(RECEIVE, 20); /* its end: a terminal goes on */
     console_send_text(0, "to a file");
     console_must_use(TRANSMIT, 0);
+    guest_stop(&guest);
     ck_assert_int_eq(pread(output, bytes, sizeof(bytes), 0), 9);
     ck_assert_str_eq(bytes, "to a file");
     close(output);

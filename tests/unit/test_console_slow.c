@@ -11,6 +11,7 @@
 #include "console_guest.h"
 #include "core/log.h"
 #include "core/util.h"
+#include "file_gate.h"
 
 enum { RECEIVE = 0, TRANSMIT = 1, PIPE_SIZE = 4096, CHUNK = 1000 };
 
@@ -246,6 +247,90 @@ START_TEST(test_stop_while_blocked)
 }
 END_TEST
 
+/* What the file holds in the end. */
+static void check_file(int file, size_t length)
+{
+    static uint8_t found[sizeof(bytes) + 1];
+
+    ck_assert_int_eq(pread(file, found, sizeof(found), 0), (ssize_t)length);
+    ck_assert_mem_eq(found, bytes, length);
+}
+
+/* A port whose output goes to a file on a disk that does not answer, and one that goes on. */
+static int begin_slow_file(void)
+{
+    int file = file_gate_new();
+
+    console_pipes(0);
+    ck_assert_int_eq(console_set_fd("output", 1, file), 0);
+    drive_two_ports();
+    file_gate_set(true);
+    send_chunks(1, 50);
+    file_gate_await();
+    return file;
+}
+
+/* The disk holds up neither the loop nor the guest's end, and has all of it later. */
+START_TEST(test_fault_06_console_slow_file)
+{
+    int file = begin_slow_file();
+    uint64_t begin_ns = nv_now_ns();
+
+    console_send_text(0, "free");
+    console_must_read(console_of(0)->output, "free", 4);
+    for (unsigned i = 0; i < 50; i++)
+        console_must_use(console_transmit_queue(1), 0);
+    console_loop_must_rest();
+    guest_pause(&guest);
+    guest_resume(&guest);
+    guest_stop(&guest);
+    ck_assert_uint_lt(nv_now_ns() - begin_ns, 10000000000ull);
+    file_gate_set(false);
+    guest_unbuild(&guest);
+    ck_assert_uint_eq(guest_get_u64(&guest, "dropped"), 0);
+    check_file(file, 50 * CHUNK);
+    close(file);
+}
+END_TEST
+
+/* More than is kept for the disk waits in the guest's ring. */
+START_TEST(test_fault_06_console_slow_file_is_bounded)
+{
+    int file = begin_slow_file();
+    unsigned used = count_used(console_transmit_queue(1));
+
+    ck_assert_uint_eq(used, 50);
+    for (unsigned i = 50; i < 72; i++)
+        console_send(1, bytes + (size_t)(i % 64) * CHUNK, CHUNK);
+    used += count_used(console_transmit_queue(1));
+    ck_assert_uint_ge(used, 64);
+    ck_assert_uint_lt(used, 72);
+    console_loop_must_rest();
+    file_gate_set(false);
+    for (; used < 72; used++)
+        console_must_use(console_transmit_queue(1), 0);
+    guest_stop(&guest);
+    ck_assert_int_eq(lseek(file, 0, SEEK_END), 72 * CHUNK);
+    ck_assert_uint_eq(guest_get_u64(&guest, "dropped"), 0);
+    close(file);
+}
+END_TEST
+
+/* In a file on a disk that answers, all of it is there as soon as the guest has stopped. */
+START_TEST(test_stop_completes_file)
+{
+    int file = file_gate_new();
+
+    ck_assert_int_eq(console_set_fd("output", 0, file), 0);
+    console_drive(GUEST_ALL);
+    send_chunks(0, 60);
+    guest_stop(&guest);
+    check_file(file, 60 * CHUNK);
+    ck_assert_uint_eq(guest_get_u64(&guest, "dropped"), 0);
+    close(file);
+}
+END_TEST
+
 /* One request of 250 MiB. */
 static void send_giant(unsigned port)
 {
@@ -424,6 +509,9 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_queue_off_while_blocked);
     tcase_add_test(tcase, test_pause_while_blocked);
     tcase_add_test(tcase, test_stop_while_blocked);
+    tcase_add_test(tcase, test_fault_06_console_slow_file);
+    tcase_add_test(tcase, test_fault_06_console_slow_file_is_bounded);
+    tcase_add_test(tcase, test_stop_completes_file);
     tcase_add_test(tcase, test_hostile_44_console_giant_request);
     tcase_add_test(tcase, test_hostile_44_console_giant_request_dropped);
     tcase_add_test(tcase, test_hostile_44_console_flood_is_limited);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves the table of devices, their properties, and the reset and exit devices. */
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stddef.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/util.h"
@@ -307,6 +311,94 @@ START_TEST(test_log_function_calls_back)
 }
 END_TEST
 
+/* A device that is slow to build, after it has read its property. */
+struct slow {
+    uint64_t size;    /* property */
+    uint64_t applied; /* the device goes by this one */
+    sem_t has_read;
+    sem_t is_set;
+};
+
+static int slow_wire(struct nestvirt_device *device, const struct nv_device_env *env,
+                     struct nestvirt_error **ret_error)
+{
+    struct slow *slow = device->state;
+    struct timespec until;
+
+    slow->applied = __atomic_load_n(&slow->size, __ATOMIC_RELAXED);
+    sem_post(&slow->has_read);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 200000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (sem_timedwait(&slow->is_set, &until) < 0 && errno == EINTR)
+        ;
+    return 0;
+}
+
+static int slow_changed(struct nestvirt_device *device, const struct nv_property *row,
+                        struct nestvirt_error **ret_error)
+{
+    struct slow *slow = device->state;
+
+    slow->applied = slow->size;
+    return 0;
+}
+
+static const struct nv_property slow_properties[] = {
+    { .name = "size",
+      .type = NESTVIRT_PROPERTY_U64,
+      .flags = NESTVIRT_PROPERTY_LIVE,
+      .offset = offsetof(struct slow, size),
+      .max = 100,
+      .help = "any" },
+};
+
+static const struct nv_device_class slow_class = {
+    .name = "slow",
+    .help = "for one test",
+    .state_size = sizeof(struct slow),
+    .properties = slow_properties,
+    .property_count = NV_ARRAY_SIZE(slow_properties),
+    .wire = slow_wire,
+    .changed = slow_changed,
+};
+
+static void *set_size(void *argument)
+{
+    struct nestvirt_device *device = argument;
+    struct slow *slow = device->state;
+
+    while (sem_wait(&slow->has_read) < 0)
+        ;
+    ck_nv_ok(nv_device_set(device, "size", NESTVIRT_PROPERTY_U64, false, 7, NULL, &error));
+    sem_post(&slow->is_set);
+    return NULL;
+}
+
+/* Set by another thread while the device is built: not only stored. */
+START_TEST(test_live_property_set_while_wiring)
+{
+    struct nestvirt_device *device;
+    struct slow *slow;
+    pthread_t thread;
+
+    ck_nv_ok(nv_device_new(&slow_class, 0, NULL, &device, &error));
+    slow = device->state;
+    sem_init(&slow->has_read, 0, 0);
+    sem_init(&slow->is_set, 0, 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, set_size, device), 0);
+    ck_nv_ok(nv_device_claim(device, NULL, &error));
+    ck_nv_ok(nv_device_wire(device, NULL, &error));
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(slow->size, 7);
+    ck_assert_uint_eq(slow->applied, 7);
+    sem_destroy(&slow->has_read);
+    sem_destroy(&slow->is_set);
+    nv_device_free(device);
+}
+END_TEST
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("devices");
@@ -318,6 +410,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_numbers_and_truth_values);
     tcase_add_test(tcase, test_descriptor_set_twice);
     tcase_add_test(tcase, test_live_and_fixed_properties);
+    tcase_add_test(tcase, test_live_property_set_while_wiring);
     tcase_add_test(tcase, test_log_function_calls_back);
     tcase_add_test(tcase, test_harmless_writes);
     tcase_add_test(tcase, test_reads);

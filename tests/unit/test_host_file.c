@@ -2,9 +2,12 @@
 /* Proves the careful streams: never blocking, never SIGPIPE, status flags of callers untouched. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,7 +25,7 @@ static void open_stream(int fd, bool for_write)
 
     ck_assert_int_ge(copy, 3);
     ck_assert_int_ne(fcntl(copy, F_GETFD) & FD_CLOEXEC, 0);
-    nv_stream_init(&stream, copy, for_write);
+    ck_assert_int_eq(nv_stream_init(&stream, copy, for_write), 0);
     ck_assert_int_ne(fcntl(stream.fd, F_GETFD) & FD_CLOEXEC, 0);
 }
 
@@ -119,12 +122,97 @@ START_TEST(test_regular_file)
     char bytes[8];
 
     open_stream(file, true);
+    ck_assert_int_eq(stream.kind, NV_STREAM_WRITER);
+    ck_assert_int_eq(nv_stream_write(&stream, "top", 3), 3);
+    ck_assert(nv_stream_drain(&stream, UINT64_MAX));
+    ck_assert_int_eq(lseek(file, 0, SEEK_END), 3);
+    ck_assert_int_eq(nv_stream_write(&stream, "ic", 2), 2);
+    ck_assert_uint_eq(nv_stream_close(&stream), 0);
+    ck_assert_int_eq(lseek(file, 0, SEEK_SET), 0);
+    open_stream(file, false);
     ck_assert_int_eq(stream.kind, NV_STREAM_FILE);
-    ck_assert_int_eq(nv_stream_write(&stream, "hello", 5), 5);
-    lseek(file, 0, SEEK_SET);
+    ck_assert(!nv_stream_drain(&stream, UINT64_MAX));
     ck_assert_int_eq(nv_stream_read(&stream, bytes, sizeof(bytes)), 5);
     ck_assert_int_eq(nv_stream_read(&stream, bytes, sizeof(bytes)), 0);
     nv_stream_close(&stream);
+    close(file);
+}
+END_TEST
+
+/* Far more than is kept at a time: it comes in order, and the descriptor tells when to go on. */
+START_TEST(test_much_for_a_file)
+{
+    enum { TOTAL = 5000000 };
+    int file = memfd_create("test", MFD_CLOEXEC);
+    uint8_t *bytes = malloc(TOTAL);
+    uint8_t *found = malloc(TOTAL + 1);
+    size_t done = 0;
+
+    for (int i = 0; i < TOTAL; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    open_stream(file, true);
+    while (done < TOTAL) {
+        struct pollfd poller = { .fd = stream.fd, .events = POLLOUT };
+        size_t run = (size_t)TOTAL - done < 9999 ? (size_t)TOTAL - done : 9999;
+        ssize_t r = nv_stream_write(&stream, bytes + done, run);
+
+        if (r == -EAGAIN)
+            ck_assert_int_eq(poll(&poller, 1, 20000), 1);
+        else
+            ck_assert_int_gt(r, 0);
+        done += r > 0 ? (size_t)r : 0;
+    }
+    ck_assert_uint_eq(nv_stream_close(&stream), 0);
+    ck_assert_int_eq(pread(file, found, TOTAL + 1, 0), TOTAL);
+    ck_assert_int_eq(memcmp(found, bytes, TOTAL), 0);
+    free(found);
+    free(bytes);
+    close(file);
+}
+END_TEST
+
+/* What a full disk, or a limit, does not let into the file is counted; later bytes go on. */
+START_TEST(test_file_that_takes_no_more)
+{
+    struct rlimit limit;
+    struct rlimit small;
+    int file = memfd_create("test", MFD_CLOEXEC);
+
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = limit;
+    small.rlim_cur = 4;
+    open_stream(file, true);
+    setrlimit(RLIMIT_FSIZE, &small); /* for check, too: it writes at each of its own checks */
+    nv_stream_write(&stream, "hello", 5);
+    nv_stream_drain(&stream, UINT64_MAX);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    ck_assert_uint_eq(nv_stream_take_lost(&stream), 1);
+    ck_assert_uint_eq(nv_stream_take_lost(&stream), 0);
+    ck_assert_int_eq(nv_stream_write(&stream, "world", 5), 5);
+    ck_assert_uint_eq(nv_stream_close(&stream), 0);
+    ck_assert_int_eq(lseek(file, 0, SEEK_END), 9);
+    close(file);
+}
+END_TEST
+
+/* A thread that cannot be had is an error, and closes what it was given. */
+START_TEST(test_file_without_a_thread)
+{
+    struct rlimit limit;
+    struct rlimit none;
+    int file = memfd_create("test", MFD_CLOEXEC);
+    int copy = nv_fd_dup(file);
+    int r;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 1;
+    setrlimit(RLIMIT_NOFILE, &none);
+    r = nv_stream_init(&stream, copy, true);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    ck_assert_int_eq(r, -EMFILE);
+    ck_assert_int_eq(stream.fd, -1);
+    ck_assert_int_eq(fcntl(copy, F_GETFD), -1);
     close(file);
 }
 END_TEST
@@ -191,6 +279,9 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_polled_pipe_never_blocks);
     tcase_add_test(tcase, test_socket_raises_no_sigpipe);
     tcase_add_test(tcase, test_regular_file);
+    tcase_add_test(tcase, test_much_for_a_file);
+    tcase_add_test(tcase, test_file_that_takes_no_more);
+    tcase_add_test(tcase, test_file_without_a_thread);
     tcase_add_test(tcase, test_wrong_directions);
     tcase_add_test(tcase, test_signal_shield);
     return suite;

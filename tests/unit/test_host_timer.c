@@ -335,6 +335,92 @@ START_TEST(test_many)
 }
 END_TEST
 
+/* By CPU time, so that a busy machine does not matter. */
+static uint64_t thread_ns(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* With very many that are set, one more costs little: thousands of VMs can share a loop. */
+START_TEST(test_very_many)
+{
+    enum { VERY_MANY = 100000 };
+    struct nv_timer *timers = calloc(VERY_MANY, sizeof(*timers));
+    uint64_t due_ns = nv_now_ns() + 3600000ull * MS;
+    uint64_t begin_ns = thread_ns();
+
+    ck_assert_ptr_nonnull(timers);
+    for (uint64_t i = 0; i < VERY_MANY; i++)
+        nv_loop_set_timer(loop, &timers[i], due_ns + i * 7919 % VERY_MANY);
+    for (uint64_t i = 0; i < VERY_MANY; i++)
+        nv_loop_set_timer(loop, &timers[i], due_ns + i * 104729 % VERY_MANY);
+    for (uint64_t i = 0; i < VERY_MANY; i++)
+        nv_loop_clear_timer(loop, &timers[i]);
+    ck_assert_uint_lt(thread_ns() - begin_ns, 10000ull * MS);
+    free(timers);
+}
+END_TEST
+
+/* The links of a tree of timers, and that none comes before the one it hangs on. */
+static void check_links(const struct nv_timer *first, uint32_t count)
+{
+    static const struct nv_timer *stack[MANY];
+    uint32_t depth = 0;
+    uint32_t seen = 0;
+
+    if (first) {
+        ck_assert_ptr_null(first->next);
+        ck_assert_ptr_null(first->prev);
+        stack[depth++] = first;
+    }
+    while (depth > 0) {
+        const struct nv_timer *upper = stack[--depth];
+        const struct nv_timer *prev = upper;
+
+        seen++;
+        for (const struct nv_timer *timer = upper->child; timer; timer = timer->next) {
+            if (timer->prev != prev || timer->deadline_ns < upper->deadline_ns || depth == MANY)
+                ck_abort_msg("a link or the order is broken");
+            stack[depth++] = timer;
+            prev = timer;
+        }
+    }
+    ck_assert_uint_eq(seen, count);
+}
+
+/* Timers set and cleared at random, against a search through all of them. */
+START_TEST(test_first_is_the_least)
+{
+    enum { COUNT = 50, STEPS = 2000 };
+    struct nv_timer timers[COUNT] = { 0 };
+    struct nv_timers set = { NULL };
+    unsigned seed = 1;
+
+    for (int step = 0; step < STEPS; step++) {
+        struct nv_timer *timer;
+        uint64_t least = UINT64_MAX;
+        uint32_t count = 0;
+
+        seed = seed * 1103515245 + 12345;
+        timer = &timers[(seed >> 8) % COUNT];
+        nv_timers_remove(&set, seed >> 30 ? timer : set.first ? set.first : timer);
+        if (seed >> 31 && timer->deadline_ns == 0)
+            nv_timers_add(&set, timer, seed >> 16 & 31);
+        for (int i = 0; i < COUNT; i++) {
+            if (timers[i].deadline_ns == 0)
+                continue;
+            least = NV_MIN(least, timers[i].deadline_ns);
+            count++;
+        }
+        ck_assert_uint_eq(set.first ? set.first->deadline_ns : UINT64_MAX, least);
+        check_links(set.first, count);
+    }
+}
+END_TEST
+
 /* The loop goes with timers set: they do not fire. */
 START_TEST(test_loop_ends_first)
 {
@@ -400,6 +486,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_descriptors_have_their_turn);
     tcase_add_test(tcase, test_freed_by_callback);
     tcase_add_test(tcase, test_many);
+    tcase_add_test(tcase, test_very_many);
+    tcase_add_test(tcase, test_first_is_the_least);
     tcase_add_test(tcase, test_loop_ends_first);
     tcase_add_test(tcase, test_several_threads);
     return suite;

@@ -10,6 +10,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "file_gate.h"
 #include "host/loop.h"
 #include "serial_guest.h"
 
@@ -218,6 +219,37 @@ START_TEST(test_stop_flushes)
 }
 END_TEST
 
+/* A file on a disk that does not answer holds up neither a vCPU nor the VM's end. */
+START_TEST(test_fault_06_serial_slow_file)
+{
+    enum { SENT = 2 * OUT_SIZE + 1000 };
+    int file = file_gate_new();
+    uint64_t begin_ns = nv_now_ns();
+    uint64_t taken;
+    uint8_t *bytes = malloc(SENT);
+
+    serial_setup(file, -1);
+    file_gate_set(true);
+    serial_out(DATA, 0);
+    file_gate_await();
+    for (unsigned i = 1; i < SENT; i++)
+        serial_out(DATA, (uint8_t)(i * 5 + i / 256));
+    loop_must_rest();
+    taken = SENT - serial_dropped();
+    ck_assert_uint_ge(taken, OUT_SIZE);
+    ck_assert_uint_le(taken, 2 * OUT_SIZE);
+    ck_nv_ok(nestvirt_vm_stop(serial_vm, -1, &error));
+    ck_assert_uint_lt(nv_now_ns() - begin_ns, 10000000000ull);
+    file_gate_set(false);
+    serial_teardown();
+    ck_assert_int_ge(pread(file, bytes, SENT, 0), OUT_SIZE);
+    for (unsigned i = 0; i < OUT_SIZE; i++)
+        ck_assert_uint_eq(bytes[i], (uint8_t)(i * 5 + i / 256));
+    free(bytes);
+    close(file);
+}
+END_TEST
+
 /* The loop goes on without a VM that was freed with output pending and input to come. */
 START_TEST(test_freed_vm_leaves_the_loop)
 {
@@ -254,6 +286,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_fault_09_reader_goes_with_data_pending);
     tcase_add_test(tcase, test_unbuild_with_data_pending);
     tcase_add_test(tcase, test_stop_flushes);
+    tcase_add_test(tcase, test_fault_06_serial_slow_file);
     tcase_add_test(tcase, test_freed_vm_leaves_the_loop);
     return suite;
 }

@@ -114,9 +114,10 @@ START_TEST(test_regular_files)
     ck_assert_mem_eq(got, bytes, sizeof(bytes));
     ck_assert_uint_eq(serial_in(LSR) & LSR_DATA, 0);
     print("to a file");
+    loop_must_rest();
+    ck_nv_ok(nestvirt_vm_stop(serial_vm, -1, &error));
     ck_assert_int_eq(pread(out, got, sizeof(got), 0), 9);
     ck_assert_mem_eq(got, "to a file", 9);
-    loop_must_rest();
     serial_teardown();
     close(out);
     close(in);
