@@ -36,7 +36,9 @@ static void add_module(struct nv_survey *survey, enum nv_survey_module number, c
 
     if (module->state >= NV_MODULE_LOADED) {
         fact.answer = NESTVIRT_ANSWER_YES;
-        fact.source = nv_report_text(survey, "/sys/module/%s", module->name);
+        fact.source = module->state == NV_MODULE_LOADED
+                          ? nv_report_text(survey, "/sys/module/%s", module->name)
+                          : "/sys/module, modules.builtin or /proc/misc";
         nv_report_add(survey, NESTVIRT_GROUP_MODULE, name, title, &fact);
         return;
     }
@@ -53,8 +55,28 @@ static void add_module(struct nv_survey *survey, enum nv_survey_module number, c
     nv_report_add(survey, NESTVIRT_GROUP_MODULE, name, title, &fact);
 }
 
+/* "200 tun": a driver that has made its device is there, though only modules stand in sys/module.
+ */
+static int match_device(void *data, const char *line)
+{
+    struct nv_module *modules = data;
+    static const struct {
+        enum nv_survey_module module;
+        const char *device;
+    } list[] = { { NV_THE_TUN, "tun" },
+                 { NV_THE_VHOST_NET, "vhost-net" },
+                 { NV_THE_VHOST_VSOCK, "vhost-vsock" } };
+
+    for (size_t i = 0; i < NV_ARRAY_SIZE(list); i++)
+        if (modules[list[i].module].state < NV_MODULE_LOADED &&
+            nv_facts_has_word(line, list[i].device))
+            modules[list[i].module].state = NV_MODULE_BUILT_IN;
+    return 0;
+}
+
 static void add_modules(struct nv_survey *survey)
 {
+    nv_facts_lines(&survey->tree, "proc/misc", match_device, survey->modules);
     add_module(survey, NV_THE_KVM, "module.kvm", "kvm, what all KVM shares");
     add_module(survey, NV_THE_KVM_INTEL, "module.kvm_intel", "kvm_intel, KVM on VMX");
     add_module(survey, NV_THE_KVM_AMD, "module.kvm_amd", "kvm_amd, KVM on SVM");

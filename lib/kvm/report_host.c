@@ -129,6 +129,7 @@ static void find_kind(struct nv_survey *survey, struct nv_fact *fact)
     else if (!survey->has_cpuinfo) {
         fact->value = "unknown";
         fact->reason = "neither /proc/cpuinfo nor CPUID can be read";
+        fact->source = "/proc/cpuinfo, flags: hypervisor";
         return;
     }
     if (is_guest)

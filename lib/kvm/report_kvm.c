@@ -255,6 +255,23 @@ static void add_capabilities(struct nv_survey *survey)
     }
 }
 
+static void add_version(struct nv_survey *survey)
+{
+    struct nv_fact fact = { .source = "KVM_GET_API_VERSION" };
+    uint64_t version = 0;
+
+    if (survey->host)
+        version = survey->host->info.api_version;
+    if (survey->host || get_record(survey, "api_version", &version)) {
+        fact.answer = version == KVM_API_VERSION ? NESTVIRT_ANSWER_YES : NESTVIRT_ANSWER_NO;
+        fact.number = version;
+        fact.value = nv_report_text(survey, "%llu", (unsigned long long)version);
+    } else {
+        fact.reason = silence(survey);
+    }
+    nv_report_add(survey, NESTVIRT_GROUP_KVM, "kvm.api_version", "KVM's API is version 12", &fact);
+}
+
 static void add_interpreted(struct nv_survey *survey)
 {
     struct nv_fact fact = { .answer = NESTVIRT_ANSWER_NO, .source = "/sys/module/kvm_pvm" };
@@ -412,6 +429,7 @@ void nv_survey_kvm(struct nv_survey *survey)
         nv_report_add(survey, NESTVIRT_GROUP_KVM, rows[i].name, rows[i].title, &fact);
     }
     add_irqbypass(survey);
+    add_version(survey);
     add_capabilities(survey);
     add_nested(survey);
     survey->report->has_paging =

@@ -21,7 +21,7 @@ static void add_meminfo(struct nv_survey *survey, const char *name, const char *
     int r = nv_facts_field(&survey->tree, "proc/meminfo", key, text, sizeof(text));
 
     if (r == 0 && nv_facts_number(text, &kib) && kib <= UINT64_MAX / 1024) {
-        fact.answer = NESTVIRT_ANSWER_YES;
+        fact.answer = kib ? NESTVIRT_ANSWER_YES : NESTVIRT_ANSWER_NO;
         fact.number = kib * 1024;
         fact.value = nv_report_text(survey, "%llu MiB", (unsigned long long)kib / 1024);
     } else {
