@@ -112,6 +112,7 @@ static void ask_processor(struct nv_survey *survey, const struct row *row, struc
     }
     if (!row->msr) {
         fact->reason = "neither /proc/cpuinfo nor CPUID can be read";
+        fact->source = cpuid_source(survey, row);
         return;
     }
     r = nv_survey_msr(survey, row->msr, &value);

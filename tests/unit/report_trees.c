@@ -272,7 +272,7 @@ static const struct table machines[TREE_MACHINES][4] = {
     [TREE_VMWARE] = { TABLE(common), TABLE(vmware) },
 };
 
-static char root[] = "/tmp/nestvirt-report-XXXXXX";
+static char root[64];
 
 const char *tree_path(const char *path)
 {
@@ -309,7 +309,9 @@ void tree_put(const char *path, const char *text)
 
 const char *tree_make(enum tree_machine machine)
 {
-    memcpy(root + strlen(root) - 6, "XXXXXX", 6);
+    /* Hundreds of trees are made: in memory, where there is a place for it. */
+    snprintf(root, sizeof(root), "%s/nestvirt-report-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     ck_assert_ptr_nonnull(mkdtemp(root));
     for (size_t i = 0; i < 4; i++)
         for (size_t j = 0; j < machines[machine][i].count; j++)
@@ -327,7 +329,9 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
 
 void tree_remove(void)
 {
-    nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (root[0])
+        nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    root[0] = '\0';
 }
 
 struct nestvirt_report *tree_report(void)

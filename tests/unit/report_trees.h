@@ -39,7 +39,7 @@ void tree_put_bytes(const char *path, const void *bytes, size_t length);
 /* The path of a file within the folder; valid until the next call. */
 const char *tree_path(const char *path);
 
-/* Removes the folder. */
+/* Removes the folder, if there is one. */
 void tree_remove(void);
 
 /* The report on the folder; fails the test if there is none. Free it. */

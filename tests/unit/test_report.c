@@ -245,7 +245,6 @@ START_TEST(test_permission)
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
-    tree_remove();
 }
 END_TEST
 
@@ -275,6 +274,7 @@ Suite *nv_test_suite(void)
     Suite *suite = suite_create("report");
     TCase *tcase = support_case(suite, "report", 60);
 
+    tcase_add_checked_fixture(tcase, NULL, tree_remove);
     tcase_add_test(tcase, test_misuse_of_new);
     tcase_add_test(tcase, test_misuse_of_items);
     tcase_add_test(tcase, test_names_of_constants);

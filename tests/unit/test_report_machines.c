@@ -226,7 +226,6 @@ START_TEST(test_machine)
     }
     ck_assert_uint_gt(checked, 1);
     ck_assert_int_eq(nestvirt_report_free(report), 0);
-    tree_remove();
 }
 END_TEST
 
@@ -256,7 +255,6 @@ START_TEST(test_items_are_whole)
     }
     ck_assert_uint_gt(count, 60);
     ck_assert_int_eq(nestvirt_report_free(report), 0);
-    tree_remove();
 }
 END_TEST
 
@@ -274,7 +272,6 @@ START_TEST(test_numbers)
     ck_assert_uint_eq(tree_item(report, "memory.huge_pages.2048kB").number, 500);
     ck_assert_uint_eq(tree_item(report, "nested.state").number, 4224);
     ck_assert_int_eq(nestvirt_report_free(report), 0);
-    tree_remove();
 }
 END_TEST
 
@@ -283,6 +280,7 @@ Suite *nv_test_suite(void)
     Suite *suite = suite_create("report_machines");
     TCase *tcase = support_case(suite, "machines", 60);
 
+    tcase_add_checked_fixture(tcase, NULL, tree_remove);
     tcase_add_loop_test(tcase, test_machine, 0, TREE_MACHINES);
     tcase_add_loop_test(tcase, test_items_are_whole, 0, TREE_MACHINES);
     tcase_add_test(tcase, test_numbers);
