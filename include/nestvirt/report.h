@@ -122,10 +122,10 @@ struct nestvirt_plan_config {
     uint32_t vms;         /* how many; 0: only asks how many fit */
     uint32_t vcpus;       /* of each; _init sets 1 */
     uint32_t devices;     /* of each: blk, net and the like, with their usual properties */
-    uint32_t reserved;    /* 0 */
+    uint32_t files;       /* boot files that each keeps: kernel and initrd; _init sets 2 */
 };
 
-/* Zeroes the structure, sets its size and one vCPU; never writes past caller_size bytes. */
+/* Zeroes the structure and sets size, vcpus and files; never writes past caller_size bytes. */
 void nestvirt_plan_config_init(struct nestvirt_plan_config *config, size_t caller_size);
 
 /*
@@ -160,7 +160,7 @@ void nestvirt_plan_init(struct nestvirt_plan *plan, size_t caller_size);
  * Says whether planned VMs fit, by what the report knows: limits and memory less what was in use
  * when it was made. VMs are counted at the most that an idle one costs, so that a few more than
  * idle_vms may be possible. The names belong to the report.
- * Errors: -EINVAL for no vCPU, memory that is 0 or above 16 TiB, a reserved field that is set.
+ * Errors: -EINVAL for no vCPU, and for memory that is 0 or above 16 TiB.
  */
 int nestvirt_report_get_plan(const struct nestvirt_report *report,
                              const struct nestvirt_plan_config *config, struct nestvirt_plan *plan,

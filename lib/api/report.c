@@ -33,6 +33,8 @@ NV_EXPORT void nestvirt_plan_config_init(struct nestvirt_plan_config *config, si
     nv_struct_init(config, caller_size);
     if (config && caller_size >= offsetof(struct nestvirt_plan_config, devices))
         config->vcpus = 1;
+    if (config && caller_size >= PLAN_CONFIG_FIRST)
+        config->files = 2; /* its last field then */
 }
 
 NV_EXPORT void nestvirt_plan_init(struct nestvirt_plan *plan, size_t caller_size)
@@ -143,9 +145,6 @@ static int check_plan(const struct nestvirt_plan_config *config, struct nestvirt
     if (config->flags)
         return nv_fail(ret_error, -EINVAL, "plan", "clear them", "unknown flags 0x%x",
                        config->flags);
-    if (config->reserved)
-        return nv_fail(ret_error, -EINVAL, "plan", "set it to 0", "reserved field is 0x%x",
-                       config->reserved);
     if (config->vcpus == 0)
         return nv_fail(ret_error, -EINVAL, "plan", "give each VM at least one", "0 vCPUs");
     if (config->memory_size == 0 || config->memory_size > MEMORY_MAX)

@@ -130,7 +130,7 @@ FIELD(nestvirt_plan_config, memory_size, 8, 8);
 FIELD(nestvirt_plan_config, vms, 16, 4);
 FIELD(nestvirt_plan_config, vcpus, 20, 4);
 FIELD(nestvirt_plan_config, devices, 24, 4);
-FIELD(nestvirt_plan_config, reserved, 28, 4);
+FIELD(nestvirt_plan_config, files, 28, 4);
 
 SIZE(nestvirt_regs, 152);
 FIELD(nestvirt_regs, size, 0, 4);

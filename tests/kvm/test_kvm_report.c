@@ -114,6 +114,7 @@ static struct nestvirt_plan plan_of(uint32_t vcpus, uint32_t devices)
     config.memory_size = 1 << 20;
     config.vcpus = vcpus;
     config.devices = devices;
+    config.files = 1; /* the guest's image */
     ck_nv_ok(nestvirt_report_new(NULL, &report, &error));
     ck_nv_ok(nestvirt_report_get_plan(report, &config, &plan, &error));
     ck_assert_int_eq(nestvirt_report_free(report), 0);

@@ -17,6 +17,7 @@ static void setup(void)
     tree_make(TREE_INTEL_FULL);
     nestvirt_plan_config_init(&config, sizeof(config));
     config.memory_size = NV_MIB(128);
+    config.files = 0;
     report = NULL;
 }
 
@@ -75,6 +76,12 @@ START_TEST(test_descriptors)
     make(511);
     ck_assert_uint_eq(plan.idle, NESTVIRT_ANSWER_NO);
     ck_assert_uint_eq(plan.needed, 1022);
+    config.files = 1;
+    make(340);
+    ck_assert_uint_eq(plan.idle, NESTVIRT_ANSWER_YES);
+    make(341);
+    ck_assert_uint_eq(plan.idle, NESTVIRT_ANSWER_NO);
+    config.files = 0;
     config.vcpus = 4;
     make(204);
     ck_assert_uint_eq(plan.idle, NESTVIRT_ANSWER_YES);
@@ -259,9 +266,6 @@ START_TEST(test_misuse)
     config.flags = 1;
     ck_nv_fails_with(nestvirt_report_get_plan(report, &config, &plan, &error), -EINVAL, "flags");
     config.flags = 0;
-    config.reserved = 1;
-    ck_nv_fails_with(nestvirt_report_get_plan(report, &config, &plan, &error), -EINVAL, "reserved");
-    config.reserved = 0;
     ck_nv_fails(nestvirt_report_get_plan(NULL, &config, &plan, &error), -EFAULT);
     ck_nv_fails(nestvirt_report_get_plan(report, NULL, &plan, &error), -EFAULT);
     ck_nv_fails(nestvirt_report_get_plan(report, &config, NULL, &error), -EFAULT);
@@ -272,6 +276,7 @@ START_TEST(test_misuse)
     ck_nv_fails(nestvirt_report_get_plan(report, &config, &plan, &error), -EINVAL);
     nestvirt_plan_config_init(&config, sizeof(config));
     ck_assert_uint_eq(config.vcpus, 1);
+    ck_assert_uint_eq(config.files, 2);
 }
 END_TEST
 
