@@ -45,7 +45,13 @@ enum {
     /* Complete the few instructions that interpreted KVM hosts refuse (int3, fwait, clac, stac). */
     NESTVIRT_VM_FIXUPS = 1 << 1,
     /* A programmable interval timer; only with NESTVIRT_CHIP_KERNEL. */
-    NESTVIRT_VM_PIT = 1 << 2
+    NESTVIRT_VM_PIT = 1 << 2,
+    /*
+     * The guest sees VMX or SVM and may run VMs of its own. Without it they are hidden, whatever a
+     * CPUID mask says. Only where the host has NESTVIRT_HOST_NESTED_VMX or
+     * NESTVIRT_HOST_NESTED_SVM; nestvirt_report_new() tells why it has not.
+     */
+    NESTVIRT_VM_NESTED = 1 << 3
 };
 
 enum {
@@ -71,7 +77,8 @@ void nestvirt_vm_config_init(struct nestvirt_vm_config *config, size_t caller_si
  *
  * config: copied; NULL for the defaults.
  * Errors: -EINVAL for 0 or too many vCPUs, a bad memory size, an unknown flag or chip, a name that
- * is too long; -E2BIG; -ENOMEM; -ENOTSUP if the host lacks the chip.
+ * is too long; -E2BIG; -ENOMEM; -ENOTSUP if the host lacks the chip, or has no VMX or SVM to give
+ * and NESTVIRT_VM_NESTED is set (the message names the module's parameter).
  */
 int nestvirt_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config *config,
                     struct nestvirt_vm **ret_vm, struct nestvirt_error **ret_error);

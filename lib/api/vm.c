@@ -34,10 +34,28 @@ static int check_chip(const struct nestvirt_host *host, const struct nestvirt_vm
     return 0;
 }
 
+/* Who has to be told that guests may use VMX or SVM. */
+static int check_nested(const struct nestvirt_host *host, const struct nestvirt_vm_config *config,
+                        struct nestvirt_error **ret_error)
+{
+    const uint32_t nested = NESTVIRT_HOST_NESTED_VMX | NESTVIRT_HOST_NESTED_SVM;
+    const char *hint = "load kvm_intel or kvm_amd with nested=1, or clear NESTVIRT_VM_NESTED";
+
+    if (!(config->flags & NESTVIRT_VM_NESTED) || (host->info.features & nested))
+        return 0;
+    if (host->info.features & NESTVIRT_HOST_INTERPRETED)
+        return nv_fail(ret_error, -ENOTSUP, "vm", hint,
+                       "this host's KVM is software (kvm_pvm), which has no VMX or SVM for guests");
+    return nv_fail(ret_error, -ENOTSUP, "vm", hint,
+                   "this host's KVM does not let guests use VMX or SVM");
+}
+
 static int check_config(const struct nestvirt_host *host, const struct nestvirt_vm_config *config,
                         struct nestvirt_error **ret_error)
 {
-    const uint32_t known = NESTVIRT_VM_MANUAL_VCPUS | NESTVIRT_VM_FIXUPS | NESTVIRT_VM_PIT;
+    const uint32_t known =
+        NESTVIRT_VM_MANUAL_VCPUS | NESTVIRT_VM_FIXUPS | NESTVIRT_VM_PIT | NESTVIRT_VM_NESTED;
+    int r;
 
     if (config->flags & ~known)
         return nv_fail(ret_error, -EINVAL, "vm", "clear them", "unknown flags 0x%x",
@@ -54,7 +72,8 @@ static int check_config(const struct nestvirt_host *host, const struct nestvirt_
     if (config->memory_size == 0 && config->memory_backing != 0)
         return nv_fail(ret_error, -EINVAL, "vm", "set memory_size too",
                        "memory_backing without memory_size");
-    return check_chip(host, config, ret_error);
+    r = check_nested(host, config, ret_error);
+    return r < 0 ? r : check_chip(host, config, ret_error);
 }
 
 NV_EXPORT int nestvirt_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config *config,

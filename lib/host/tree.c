@@ -40,7 +40,8 @@ void nv_tree_close(struct nv_tree *tree)
 int nv_tree_open_at(const struct nv_tree *tree, const char *path, int flags)
 {
     struct open_how how = {
-        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOCTTY),
+        /* O_PATH goes with few others, and opens no terminal. */
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY)),
         .resolve = RESOLVE_IN_ROOT,
     };
     long fd = syscall(SYS_openat2, tree->fd, path, &how, sizeof(how));
@@ -48,8 +49,7 @@ int nv_tree_open_at(const struct nv_tree *tree, const char *path, int flags)
     return fd < 0 ? -errno : (int)fd;
 }
 
-/* Opens a regular file. What else there is, such as a pipe, is neither waited for nor started. */
-static int open_regular(const struct nv_tree *tree, const char *path, int flags)
+int nv_tree_open_file(const struct nv_tree *tree, const char *path, int flags)
 {
     NV_AUTO_FD fd = nv_tree_open_at(tree, path, flags | O_NONBLOCK);
     struct stat info;
@@ -65,7 +65,7 @@ static int open_regular(const struct nv_tree *tree, const char *path, int flags)
 
 ssize_t nv_tree_read(const struct nv_tree *tree, const char *path, char *buffer, size_t size)
 {
-    NV_AUTO_FD fd = open_regular(tree, path, O_RDONLY);
+    NV_AUTO_FD fd = nv_tree_open_file(tree, path, O_RDONLY);
     size_t used = 0;
 
     if (fd < 0)
@@ -117,7 +117,7 @@ int nv_tree_read_list(const struct nv_tree *tree, const char *path, struct nv_se
 
 int nv_tree_write(const struct nv_tree *tree, const char *path, const char *text)
 {
-    NV_AUTO_FD fd = open_regular(tree, path, O_WRONLY);
+    NV_AUTO_FD fd = nv_tree_open_file(tree, path, O_WRONLY);
     size_t length = strlen(text);
     ssize_t done;
 

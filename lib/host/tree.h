@@ -37,4 +37,10 @@ int nv_tree_write(const struct nv_tree *tree, const char *path, const char *text
 /* Opens something below the root with flags of open(); its descriptor, close-on-exec, or -errno. */
 int nv_tree_open_at(const struct nv_tree *tree, const char *path, int flags);
 
+/*
+ * The same for a regular file: -EISDIR for a folder, -EINVAL for what else there is, such as a
+ * pipe, which is neither waited for nor started.
+ */
+int nv_tree_open_file(const struct nv_tree *tree, const char *path, int flags);
+
 #endif

@@ -15,12 +15,6 @@
 #include "host/file.h"
 #include "kvm/kvm.h"
 
-/*
- * IOAPIC entries and MSIs carry 8-bit APIC ids, 255 of which means everyone; one more id is the
- * IOAPIC's own in the tables.
- */
-enum { VCPUS_MAX = 254 };
-
 static const struct {
     int capability;
     const char *name;
@@ -129,7 +123,7 @@ static int learn(struct nestvirt_host *host, const char *path, struct nestvirt_e
     host->info.size = sizeof(host->info);
     host->info.recommended_vcpus = recommended > 0 ? (uint32_t)recommended : 4;
     host->info.max_vcpus = vcpus > 0 ? (uint32_t)vcpus : host->info.recommended_vcpus;
-    host->info.max_vcpus = NV_MIN(host->info.max_vcpus, (uint32_t)VCPUS_MAX);
+    host->info.max_vcpus = NV_MIN(host->info.max_vcpus, (uint32_t)NV_VCPUS_MAX);
     host->info.max_memory_slots = slots > 0 ? (uint32_t)slots : 32;
     host->can_set_tss = check_extension(host, KVM_CAP_SET_TSS_ADDR) > 0;
     host->can_set_identity_map = check_extension(host, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0;

@@ -22,6 +22,12 @@ struct nv_kvm_ops {
 
 extern const struct nv_kvm_ops nv_kvm_real_ops;
 
+/*
+ * IOAPIC entries and MSIs carry 8-bit APIC ids, 255 of which means everyone; one more id is the
+ * IOAPIC's own in the tables.
+ */
+enum { NV_VCPUS_MAX = 254 };
+
 enum {
     NV_KVM_CPUID_MAX = 256, /* entries; hosts have about 60 */
     NV_IOAPIC_PINS = 24     /* GSIs that are pins of the IOAPIC */

@@ -18,7 +18,9 @@ struct nv_cpuid_mask {
     uint32_t set;
 };
 
+/* What a VM changes of what KVM supports. */
 struct nv_cpuid_masks {
+    bool shows_nested; /* VMX or SVM stay, where KVM offers them */
     uint32_t count;
     struct nv_cpuid_mask rows[NV_CPUID_MASKS_MAX];
 };

@@ -11,8 +11,12 @@ enum { LEAF_FEATURES = 0x1, LEAF_CACHES = 0x4, LEAF_TOPOLOGY = 0xb, LEAF_TOPOLOG
 #define LEAF_KVM_FEATURES 0x40000001u
 #define LEAF_AMD_FEATURES 0x80000001u
 #define LEAF_AMD_SIZES 0x80000008u
+#define LEAF_AMD_SVM 0x8000000au
 #define LEAF_AMD_CACHES 0x8000001du
 #define LEAF_AMD_TOPOLOGY 0x8000001eu
+
+#define ECX_VMX (1u << 5) /* leaf 1 */
+#define ECX_SVM (1u << 2) /* leaf 0x80000001 */
 
 /* KVM features that need the local APIC in the kernel: async page faults, PV EOI, unhalt, IPIs. */
 #define KVM_APIC_FEATURES (1u << 4 | 1u << 6 | 1u << 7 | 1u << 11 | 1u << 13 | 1u << 14 | 1u << 15)
@@ -166,6 +170,21 @@ static void set_amd_topology(struct kvm_cpuid2 *list, uint32_t index, uint32_t c
         entry->ecx = count > 1 ? entry->ecx | 1u << 1 : entry->ecx & ~(1u << 1);
 }
 
+/* VMX and SVM, and the leaf that tells SVM's features: KVM then has no nested guests to expect. */
+static void hide_nested(struct kvm_cpuid2 *list)
+{
+    struct kvm_cpuid_entry2 *entry = find(list, LEAF_FEATURES, 0);
+
+    if (entry)
+        entry->ecx &= ~ECX_VMX;
+    entry = find(list, LEAF_AMD_FEATURES, 0);
+    if (entry)
+        entry->ecx &= ~ECX_SVM;
+    entry = find(list, LEAF_AMD_SVM, 0);
+    if (entry)
+        entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
+}
+
 void nv_cpuid_fill(union nv_cpuid *list, const struct nestvirt_host *host,
                    const struct nv_cpuid_masks *masks, uint32_t index, uint32_t count,
                    bool has_irqchip)
@@ -175,6 +194,8 @@ void nv_cpuid_fill(union nv_cpuid *list, const struct nestvirt_host *host,
     memcpy(list, &host->cpuid,
            sizeof(host->cpuid.list) + host->cpuid.list.nent * sizeof(struct kvm_cpuid_entry2));
     apply_masks(entries, masks);
+    if (!masks->shows_nested)
+        hide_nested(entries);
     add_topology_levels(entries, LEAF_TOPOLOGY);
     add_topology_levels(entries, LEAF_TOPOLOGY_2);
     set_features(entries, host, index, count, has_irqchip);

@@ -153,6 +153,7 @@ int nv_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config *confi
     vm->group.name = vm->name;
     vm->group.is_manual = vm->flags & NESTVIRT_VM_MANUAL_VCPUS;
     vm->group.has_fixups = vm->flags & NESTVIRT_VM_FIXUPS;
+    vm->masks.shows_nested = vm->flags & NESTVIRT_VM_NESTED;
     vm->group.has_irqchip = vm->chip != NESTVIRT_CHIP_NONE;
     vm->group.bus = &vm->bus;
     vm->group.irq = &vm->irq;

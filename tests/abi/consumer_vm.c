@@ -74,6 +74,39 @@ static int ioeventfd_add(void *structure, struct nestvirt_error **ret_error)
     return nestvirt_ioeventfd_add(test.vm, config, ret_error);
 }
 
+/* Needs no VM, but a field of its input. */
+static int get_plan(void *structure, struct nestvirt_error **ret_error)
+{
+    struct nestvirt_error *error = NULL;
+    struct nestvirt_plan_config config;
+    struct nestvirt_report *report;
+    int r;
+
+    nestvirt_plan_config_init(&config, sizeof(config));
+    config.memory_size = 1 << 20;
+    must(nestvirt_report_new(NULL, &report, &error), error, "report_new");
+    r = nestvirt_report_get_plan(report, &config, structure, ret_error);
+    nestvirt_report_free(report);
+    return r;
+}
+
+static int make_plan(void *structure, struct nestvirt_error **ret_error)
+{
+    struct nestvirt_plan_config *config = structure;
+    struct nestvirt_error *error = NULL;
+    struct nestvirt_report *report;
+    struct nestvirt_plan plan;
+    int r;
+
+    if (config->size >= FIRST_plan_config && config->size <= sizeof(*config))
+        config->memory_size = 1 << 20;
+    nestvirt_plan_init(&plan, sizeof(plan));
+    must(nestvirt_report_new(NULL, &report, &error), error, "report_new");
+    r = nestvirt_report_get_plan(report, config, &plan, ret_error);
+    nestvirt_report_free(report);
+    return r;
+}
+
 static int set_flat(void *structure, struct nestvirt_error **ret_error)
 {
     struct nestvirt_flat_config *config = structure;
@@ -152,6 +185,8 @@ static int vm_wait(void *structure, struct nestvirt_error **ret_error)
 static const struct call new_calls[] = {
     CALL(memory_add, memory_config, true),
     CALL(memory_get, memory_config, false),
+    CALL(get_plan, plan, false),
+    CALL(make_plan, plan_config, true),
     CALL(ioeventfd_add, ioeventfd_config, true),
     CALL(set_flat, flat_config, true),
 };

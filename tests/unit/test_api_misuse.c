@@ -60,8 +60,8 @@ START_TEST(test_misuse_05_and_08_configuration)
     config.vcpus = UINT32_MAX;
     new_fails(&config, "vCPUs");
     config.vcpus = 1;
-    config.flags = 1 << 3;
-    new_fails(&config, "flags 0x8");
+    config.flags = 1u << 30;
+    new_fails(&config, "flags 0x40000000");
     config.flags = NESTVIRT_VM_PIT;
     new_fails(&config, "NESTVIRT_VM_PIT");
     config.flags = 0;

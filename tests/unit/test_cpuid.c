@@ -13,6 +13,7 @@ enum { EAX, EBX, ECX, EDX };
 #define TSC_DEADLINE (1u << 24)
 #define HYPERVISOR (1u << 31)
 #define HTT (1u << 28)
+#define VMX (1u << 5)
 
 static struct nestvirt_host *host;
 static struct nv_cpuid_masks masks;
@@ -203,6 +204,83 @@ START_TEST(test_refused_masks)
 }
 END_TEST
 
+/* What a host on an AMD processor offers: SVM with its own leaf. */
+static const struct kvm_cpuid_entry2 with_svm[] = {
+    { .function = 1, .ecx = 0x80000201 },
+    { .function = 0x80000001, .ecx = 0x25, .edx = 0x2c100800 },
+    { .function = 0x8000000a, .eax = 1, .ebx = 8, .edx = 0x1bcff },
+};
+
+START_TEST(test_nested_is_hidden)
+{
+    fill(0, 1, true);
+    ck_assert_uint_eq(leaf_at(1, 0)->ecx & VMX, 0);
+    ck_assert_uint_eq(leaf_at(1, 0)->ecx & 1, 1); /* the others stay */
+    add_mask(1, ECX, 0, VMX);
+    fill(0, 1, true);
+    ck_assert_uint_eq(leaf_at(1, 0)->ecx & VMX, 0); /* a mask is not the switch */
+    nv_host_unref(host);
+    fake_kvm_set_cpuid(with_svm, NV_ARRAY_SIZE(with_svm));
+    host = fake_kvm_host();
+    fill(0, 1, true);
+    ck_assert_uint_eq(leaf_at(0x80000001, 0)->ecx, 0x21);
+    ck_assert_uint_eq(leaf_at(0x8000000a, 0)->eax, 0);
+    ck_assert_uint_eq(leaf_at(0x8000000a, 0)->ebx, 0);
+    ck_assert_uint_eq(leaf_at(0x8000000a, 0)->edx, 0);
+}
+END_TEST
+
+START_TEST(test_nested_is_shown)
+{
+    masks.shows_nested = true;
+    fill(0, 1, true);
+    ck_assert_uint_eq(leaf_at(1, 0)->ecx & VMX, VMX);
+    nv_host_unref(host);
+    fake_kvm_set_cpuid(with_svm, NV_ARRAY_SIZE(with_svm));
+    host = fake_kvm_host();
+    fill(0, 1, true);
+    ck_assert_uint_eq(leaf_at(0x80000001, 0)->ecx, 0x25);
+    ck_assert_uint_eq(leaf_at(0x8000000a, 0)->edx, 0x1bcff);
+    ck_assert_uint_eq(leaf_at(1, 0)->ecx & VMX, 0); /* nothing is invented */
+}
+END_TEST
+
+/* The switch of a whole VM, as KVM gets it. */
+START_TEST(test_nested_switch)
+{
+    struct nestvirt_vm *vm = fake_kvm_vm(host, 0, NESTVIRT_CHIP_SPLIT, 1);
+
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    list = fake_kvm_cpuid_of(0, 0);
+    ck_assert_uint_eq(leaf_at(1, 0)->ecx & VMX, 0);
+    ck_assert_int_eq(nestvirt_vm_free(vm), 0);
+    vm = fake_kvm_vm(host, NESTVIRT_VM_NESTED, NESTVIRT_CHIP_SPLIT, 1);
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    list = fake_kvm_cpuid_of(1, 0);
+    ck_assert_uint_eq(leaf_at(1, 0)->ecx & VMX, VMX);
+    ck_assert_int_eq(nestvirt_vm_free(vm), 0);
+}
+END_TEST
+
+START_TEST(test_nested_is_refused)
+{
+    struct nestvirt_vm_config config;
+    struct nestvirt_vm *vm = NULL;
+
+    nestvirt_vm_config_init(&config, sizeof(config));
+    config.flags = NESTVIRT_VM_NESTED;
+    host->info.features &= ~(uint32_t)(NESTVIRT_HOST_NESTED_VMX | NESTVIRT_HOST_INTERPRETED);
+    ck_nv_fails_with(nestvirt_vm_new(host, &config, &vm, &error), -ENOTSUP, "does not let guests");
+    ck_nv_fails_with(nestvirt_vm_new(host, &config, &vm, &error), -ENOTSUP, "nested=1");
+    host->info.features |= NESTVIRT_HOST_INTERPRETED;
+    ck_nv_fails_with(nestvirt_vm_new(host, &config, &vm, &error), -ENOTSUP, "kvm_pvm");
+    ck_assert_ptr_null(vm);
+    host->info.features |= NESTVIRT_HOST_NESTED_SVM;
+    ck_nv_ok(nestvirt_vm_new(host, &config, &vm, &error));
+    ck_assert_int_eq(nestvirt_vm_free(vm), 0);
+}
+END_TEST
+
 /* Each vCPU of a VM gets its own list. */
 START_TEST(test_vcpus_get_theirs)
 {
@@ -250,6 +328,10 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_no_deadline_timer_without_the_capability);
     tcase_add_test(tcase, test_masks);
     tcase_add_test(tcase, test_refused_masks);
+    tcase_add_test(tcase, test_nested_is_hidden);
+    tcase_add_test(tcase, test_nested_is_shown);
+    tcase_add_test(tcase, test_nested_switch);
+    tcase_add_test(tcase, test_nested_is_refused);
     tcase_add_test(tcase, test_vcpus_get_theirs);
     tcase_add_test(tcase, test_full_list);
     return suite;

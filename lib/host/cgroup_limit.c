@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the reading of the limits that cgroups put on this process. */
+#include "host/cgroup_limit.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "host/facts.h"
+
+enum { PATH_LENGTH = 1024, DEPTH_MAX = 64 };
+
+/* Version 1 says "no limit" by the largest number of whole pages. */
+#define LARGE (1ull << 62)
+
+struct names {
+    const char *controller;
+    const char *limit;
+    const char *used;
+    const char *cache; /* in memory.stat: what counts as used but can be dropped */
+};
+
+static const struct names version_1[] = {
+    [NV_LIMITED_PIDS] = { "pids", "pids.max", "pids.current", NULL },
+    [NV_LIMITED_MEMORY] = { "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                            "total_inactive_file" },
+};
+
+static const struct names version_2[] = {
+    [NV_LIMITED_PIDS] = { "pids", "pids.max", "pids.current", NULL },
+    [NV_LIMITED_MEMORY] = { "memory", "memory.max", "memory.current", "inactive_file" },
+};
+
+/* The process's cgroups; "": none. */
+struct own {
+    const char *controller;
+    char first[PATH_LENGTH]; /* of the controller's hierarchy of version 1 */
+    char second[PATH_LENGTH];
+};
+
+/* True if a list with commas has a word. */
+static bool has_controller(const char *list, size_t length, const char *word)
+{
+    size_t word_length = strlen(word);
+    const char *end = list + length;
+
+    while (list < end) {
+        const char *comma = memchr(list, ',', (size_t)(end - list));
+        size_t part = (size_t)((comma ? comma : end) - list);
+
+        if (part == word_length && memcmp(list, word, part) == 0)
+            return true;
+        list += part + 1;
+    }
+    return false;
+}
+
+/* "8:pids:/a/b" or "0::/a/b" (cgroups(7)). */
+static int match_own(void *data, const char *line)
+{
+    struct own *own = data;
+    const char *list = strchr(line, ':');
+    const char *path = list ? strchr(list + 1, ':') : NULL;
+
+    if (!path || path[1] != '/')
+        return 0;
+    if (path == list + 1)
+        snprintf(own->second, sizeof(own->second), "%s", path + 1);
+    else if (has_controller(list + 1, (size_t)(path - list - 1), own->controller))
+        snprintf(own->first, sizeof(own->first), "%s", path + 1);
+    return 0;
+}
+
+static bool read_number(const struct nv_tree *tree, const char *folder, const char *path,
+                        const char *file, uint64_t *ret_value)
+{
+    char name[PATH_LENGTH + 128];
+    char text[64];
+
+    snprintf(name, sizeof(name), "%s%s/%s", folder, path, file);
+    if (nv_facts_text(tree, name, text, sizeof(text)) < 0)
+        return false;
+    if (strcmp(text, "max") == 0) {
+        *ret_value = UINT64_MAX;
+        return true;
+    }
+    if (!nv_facts_number(text, ret_value))
+        return false;
+    if (*ret_value >= LARGE)
+        *ret_value = UINT64_MAX;
+    return true;
+}
+
+struct statistic {
+    const char *key;
+    uint64_t value;
+};
+
+static int match_statistic(void *data, const char *line)
+{
+    struct statistic *statistic = data;
+    size_t length = strlen(statistic->key);
+
+    return strncmp(line, statistic->key, length) == 0 && line[length] == ' ' &&
+           nv_facts_number(line + length, &statistic->value);
+}
+
+static uint64_t read_used(const struct nv_tree *tree, const char *folder, const char *path,
+                          const struct names *names)
+{
+    struct statistic cache = { .key = names->cache };
+    char name[PATH_LENGTH + 128];
+    uint64_t used = 0;
+
+    if (!read_number(tree, folder, path, names->used, &used))
+        return 0;
+    snprintf(name, sizeof(name), "%s%s/memory.stat", folder, path);
+    if (names->cache && nv_facts_lines(tree, name, match_statistic, &cache) == 1)
+        used -= cache.value < used ? cache.value : used;
+    return used;
+}
+
+static uint64_t left_of(const struct nv_cgroup_limit *limit)
+{
+    if (limit->limit == UINT64_MAX)
+        return UINT64_MAX;
+    return limit->limit > limit->used ? limit->limit - limit->used : 0;
+}
+
+/* From the process's cgroup up to the root of what is mounted; path is used up. */
+static void walk_up(const struct nv_tree *tree, const char *folder, char *path,
+                    const struct names *names, struct nv_cgroup_limit *tightest)
+{
+    for (int depth = 0; depth < DEPTH_MAX; depth++) {
+        struct nv_cgroup_limit here;
+        char *slash = strrchr(path, '/');
+
+        if (slash && slash[1] == '\0') {
+            *slash = '\0';
+            slash = strrchr(path, '/');
+        }
+        if (read_number(tree, folder, path, names->limit, &here.limit)) {
+            here.used = read_used(tree, folder, path, names);
+            if (left_of(&here) < left_of(tightest))
+                *tightest = here;
+        }
+        if (!slash)
+            break;
+        *slash = '\0';
+    }
+}
+
+int nv_cgroup_find_limit(const struct nv_tree *tree, enum nv_limited what,
+                         struct nv_cgroup_limit *ret_limit)
+{
+    struct own own = { .controller = version_1[what].controller };
+    struct nv_cgroup_limit tightest = { .limit = UINT64_MAX };
+    char folder[64];
+    int r = nv_facts_lines(tree, "proc/self/cgroup", match_own, &own);
+
+    if (r < 0)
+        return r;
+    if (own.first[0]) {
+        snprintf(folder, sizeof(folder), "sys/fs/cgroup/%s", own.controller);
+        walk_up(tree, folder, own.first, &version_1[what], &tightest);
+    } else if (own.second[0]) {
+        walk_up(tree, "sys/fs/cgroup", own.second, &version_2[what], &tightest);
+    }
+    *ret_limit = tightest;
+    return 0;
+}
