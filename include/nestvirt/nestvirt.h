@@ -4,6 +4,7 @@
 #define NESTVIRT_NESTVIRT_H
 
 #include <nestvirt/boot.h>
+#include <nestvirt/cgroup.h>
 #include <nestvirt/common.h>
 #include <nestvirt/device.h>
 #include <nestvirt/error.h>

@@ -211,21 +211,38 @@ NV_EXPORT int nestvirt_thread_get(struct nestvirt_vm *vm, uint32_t position,
     return nv_struct_out(info, &ours, sizeof(ours), THREAD_INFO_FIRST, "thread info", ret_error);
 }
 
-static int get_cpus(struct nestvirt_vm *vm, uint32_t kind, uint32_t index, char *buffer,
+int nv_api_thread(const struct nestvirt_vm *vm, uint32_t kind, uint32_t index,
+                  struct nv_vm_thread *ret_thread, struct nestvirt_error **ret_error)
+{
+    struct nv_vm_thread thread;
+    int r = nv_vm_check_thread(vm, kind, index, ret_error);
+
+    if (r < 0)
+        return r;
+    if (index == NESTVIRT_THREAD_EVERY)
+        return nv_fail(ret_error, -EINVAL, nv_vm_name(vm).s, "ask for one after the other",
+                       "this is asked of one thread, not of every one");
+    for (uint32_t i = 0; thread_at(vm, i, &thread); i++) {
+        if (!nv_vm_thread_is(&thread, kind, index))
+            continue;
+        *ret_thread = thread;
+        return 0;
+    }
+    return nv_fail(ret_error, -ENOENT, nv_vm_thread_name(vm, kind, index).s,
+                   "see nestvirt_thread_get for those there are", "the VM has no such thread");
+}
+
+static int get_cpus(const struct nestvirt_vm *vm, uint32_t kind, uint32_t index, char *buffer,
                     size_t size, struct nestvirt_error **ret_error)
 {
     const struct nv_text name = nv_vm_thread_name(vm, kind, index);
     struct nv_placement placement;
     struct nv_vm_thread thread;
-    uint32_t position = 0;
     size_t length;
-    int r;
+    int r = nv_api_thread(vm, kind, index, &thread, ret_error);
 
-    while (thread_at(vm, position, &thread) && !nv_vm_thread_is(&thread, kind, index))
-        position++;
-    if (!thread_at(vm, position, &thread))
-        return nv_fail(ret_error, -ENOENT, name.s, "see nestvirt_thread_get for those there are",
-                       "the VM has no such thread");
+    if (r < 0)
+        return r;
     r = nv_placement_read(thread.tid, &placement);
     if (r < 0)
         return nv_fail_sys(ret_error, -r, name.s, "sched_getaffinity", "");
@@ -249,13 +266,7 @@ NV_EXPORT int nestvirt_thread_get_cpus(struct nestvirt_vm *vm, uint32_t kind, ui
     if (r == 0)
         r = nv_api_pointer(buffer, "buffer", ret_error);
     if (r == 0)
-        r = nv_vm_check_thread(vm, kind, index, ret_error);
-    if (r < 0)
-        return r;
-    if (index == NESTVIRT_THREAD_EVERY)
-        return nv_fail(ret_error, -EINVAL, nv_vm_name(vm).s, "ask for one after the other",
-                       "each thread has CPUs of its own");
-    r = nv_api_enter(vm, "have its threads looked at", ret_error);
+        r = nv_api_enter(vm, "have its threads looked at", ret_error);
     if (r < 0)
         return r;
     r = get_cpus(vm, kind, index, buffer, size, ret_error);

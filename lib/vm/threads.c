@@ -283,8 +283,7 @@ int nv_vm_place_threads(struct nestvirt_vm *vm, const struct nv_kept_place *wish
     return r;
 }
 
-/* Every single thread that something is kept for is there. */
-static int check_rows(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+int nv_vm_check_kept(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     for (uint32_t i = 0; i < vm->kept_places.count; i++) {
         const struct nv_kept_place *row = &vm->kept_places.rows[i];
@@ -309,9 +308,6 @@ int nv_vm_place_kept(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 
     if (vm->kept_places.count == 0)
         return 0;
-    r = check_rows(vm, ret_error);
-    if (r < 0)
-        return r;
     if (plan_new(vm, &plan) < 0)
         return out_of_memory(vm, ret_error);
     for (uint32_t i = 0; nv_vm_thread_at(vm, i, &thread); i++) {

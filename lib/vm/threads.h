@@ -56,7 +56,10 @@ int nv_vm_check_thread(const struct nestvirt_vm *vm, uint32_t kind, uint32_t ind
 int nv_vm_place_threads(struct nestvirt_vm *vm, const struct nv_kept_place *wish,
                         struct nestvirt_error **ret_error);
 
-/* Applies all that is kept, in a build. */
+/* -ENOENT unless every single thread that something is kept for is there. */
+int nv_vm_check_kept(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+
+/* Applies all that is kept to the threads there are. */
 int nv_vm_place_kept(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 
 /* Adds to *list what makes that fail and can be known before. */

@@ -186,6 +186,7 @@ void nv_vm_free(struct nestvirt_vm *vm)
     nv_irq_destroy(&vm->irq);
     nv_loop_unref(vm->loop);
     free(vm->kept_places.rows);
+    nv_vm_free_cgroups(vm);
     nv_memory_destroy(&vm->memory, true);
     if (vm->boot.kernel_fd >= 0)
         close(vm->boot.kernel_fd);

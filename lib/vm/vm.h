@@ -19,6 +19,7 @@
 #include "kvm/kvm.h"
 #include "memory/memory.h"
 #include "vcpu/vcpu.h"
+#include "vm/cgroups.h"
 #include "vm/events.h"
 #include "vm/threads.h"
 
@@ -58,6 +59,7 @@ struct nestvirt_vm {
     struct nestvirt_loop *loop; /* changes under both locks */
     bool has_given_loop;        /* it may be shared */
     struct nv_kept_places kept_places;
+    struct nv_kept_cgroups cgroups;
     struct nv_log log;
     struct nv_late_line late; /* the last of a build; api_lock */
     void (*exit_free)(void *user_data);
