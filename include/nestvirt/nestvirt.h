@@ -4,12 +4,14 @@
 #define NESTVIRT_NESTVIRT_H
 
 #include <nestvirt/boot.h>
+#include <nestvirt/cgroup.h>
 #include <nestvirt/common.h>
 #include <nestvirt/device.h>
 #include <nestvirt/error.h>
 #include <nestvirt/host.h>
 #include <nestvirt/memory.h>
 #include <nestvirt/report.h>
+#include <nestvirt/thread.h>
 #include <nestvirt/vcpu.h>
 #include <nestvirt/virtio.h>
 #include <nestvirt/vm.h>

@@ -21,6 +21,13 @@ int nv_api_vm(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 int nv_api_vcpu(const struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error);
 int nv_api_device(const struct nestvirt_device *device, struct nestvirt_error **ret_error);
 
+/*
+ * One thread of a VM whose api_lock is held: -EINVAL, -ENOENT, -ENOTSUP (thread.h, public). Before
+ * a build there are none.
+ */
+int nv_api_thread(const struct nestvirt_vm *vm, uint32_t kind, uint32_t index,
+                  struct nv_vm_thread *ret_thread, struct nestvirt_error **ret_error);
+
 /* -EFAULT for a missing argument. */
 int nv_api_pointer(const void *pointer, const char *name, struct nestvirt_error **ret_error);
 

@@ -148,6 +148,7 @@ NV_EXPORT int nestvirt_vm_set_loop(struct nestvirt_vm *vm, struct nestvirt_loop 
         r = nv_fail(ret_error, -EBUSY, nv_vm_name(vm).s, "set it once", "has an event loop");
     else
         nv_vm_set_loop(vm, nv_loop_ref(loop));
+    vm->has_given_loop = vm->loop;
     nv_api_leave(vm);
     return r;
 }

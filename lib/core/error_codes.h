@@ -27,6 +27,7 @@
     X(EINVAL, -EINVAL, "invalid value")                                                        \
     X(ENFILE, -ENFILE, "too many open files on the system")                                    \
     X(EMFILE, -EMFILE, "too many open files in this process")                                  \
+    X(EROFS, -EROFS, "read-only")                                                              \
     X(ENOSPC, -ENOSPC, "a table is full")                                                      \
     X(EDEADLK, -EDEADLK, "would wait for itself")                                              \
     X(ENAMETOOLONG, -ENAMETOOLONG, "a name is too long")                                       \

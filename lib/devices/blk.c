@@ -343,6 +343,13 @@ static void apply_limit(struct blk_state *s)
         nv_loop_set_timer(s->virtio.loop, &s->timer, 0);
 }
 
+static const struct nv_workers *blk_get_workers(const struct nestvirt_device *device)
+{
+    const struct blk_state *s = device->state;
+
+    return &s->workers;
+}
+
 static int blk_changed(struct nestvirt_device *device, const struct nv_property *row,
                        struct nestvirt_error **ret_error)
 {
@@ -376,4 +383,5 @@ const struct nv_device_class nv_device_blk = {
     .start = blk_start,
     .resume = blk_resume,
     .changed = blk_changed,
+    .workers = blk_get_workers,
 };

@@ -220,6 +220,11 @@ bool nv_device_needs_loop(const struct nestvirt_device *device)
     return device->class->needs_loop || device->class->virtio;
 }
 
+const struct nv_workers *nv_device_get_workers(const struct nestvirt_device *device)
+{
+    return device->class->workers ? device->class->workers(device) : NULL;
+}
+
 int nv_device_claim_port(const struct nv_device_env *env, uint64_t port, uint64_t length,
                          int32_t (*fn)(void *user_data, struct nestvirt_access *access),
                          void *user_data, struct nestvirt_error **ret_error)

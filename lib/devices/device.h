@@ -13,6 +13,7 @@
 #include "bus/irq.h"
 #include "core/log.h"
 #include "host/loop.h"
+#include "host/workers.h"
 #include "vcpu/vcpu.h"
 #include "virtio/virtio.h"
 
@@ -104,6 +105,8 @@ struct nv_device_class {
     int (*changed)(struct nestvirt_device *device, const struct nv_property *row,
                    struct nestvirt_error **ret_error);
     void (*describe)(const struct nestvirt_device *device, struct nv_device_place *place);
+    /* Its own threads; NULL or not started: none. */
+    const struct nv_workers *(*workers)(const struct nestvirt_device *device);
     /* Asks the guest to shut down; -ENOTSUP with the reason. */
     int (*request_stop)(struct nestvirt_device *device, struct nestvirt_error **ret_error);
 };
@@ -145,6 +148,9 @@ void nv_device_pause(struct nestvirt_device *device);
 void nv_device_resume(struct nestvirt_device *device);
 void nv_device_describe(const struct nestvirt_device *device, struct nv_device_place *place);
 bool nv_device_needs_loop(const struct nestvirt_device *device);
+
+/* The threads of a device; NULL: it has none. */
+const struct nv_workers *nv_device_get_workers(const struct nestvirt_device *device);
 
 /* Property access by name; is_new: the VM is in state new. Errors: device.h (public). */
 int nv_device_set(struct nestvirt_device *device, const char *name, uint32_t type, bool is_new,

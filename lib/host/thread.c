@@ -30,6 +30,16 @@ int nv_thread_create(pthread_t *ret_thread, void *stack, void *(*main)(void *), 
     return -r;
 }
 
+/* The kernel's numbering of clocks: those of threads have the complement of the id above 3 bits. */
+pid_t nv_thread_get_tid(pthread_t thread)
+{
+    clockid_t clock;
+
+    if (pthread_getcpuclockid(thread, &clock) != 0)
+        return -1; /* it has ended; 0 would be the caller */
+    return ~(clock >> 3);
+}
+
 void nv_thread_set_name(const char *name)
 {
     prctl(PR_SET_NAME, name);

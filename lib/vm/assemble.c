@@ -221,6 +221,8 @@ int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         r = nv_irq_attach(&vm->irq, vm->host, vm->group.vm_fd, ret_error);
     if (r >= 0)
         r = nv_bus_attach(&vm->bus, vm->host, vm->group.vm_fd, ret_error);
+    if (r >= 0)
+        r = nv_vm_settle_threads(vm, ret_error);
     if (r < 0) {
         nv_vm_take_apart(vm);
         if (!had_loop) {

@@ -186,6 +186,8 @@ void nv_vm_free(struct nestvirt_vm *vm)
     nv_bus_destroy(&vm->bus);
     nv_irq_destroy(&vm->irq);
     nv_loop_unref(vm->loop);
+    free(vm->kept_places.rows);
+    nv_vm_free_cgroups(vm);
     nv_memory_destroy(&vm->memory, true);
     if (vm->boot.kernel_fd >= 0)
         close(vm->boot.kernel_fd);
@@ -224,6 +226,7 @@ void nv_vm_check(struct nestvirt_vm *vm, struct nestvirt_error **list)
     nv_vm_claim(vm, list);
     nv_bus_check_memory(&vm->bus, &vm->memory, list);
     nv_vm_unclaim(vm);
+    nv_vm_check_places(vm, list);
     if (vm->boot.initrd_fd >= 0 && vm->boot.kernel_fd < 0) {
         nv_fail(&error, -EINVAL, nv_vm_name(vm).s, "set a kernel, or leave the initrd out",
                 "has an initrd but no kernel");

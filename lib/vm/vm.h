@@ -19,7 +19,9 @@
 #include "kvm/kvm.h"
 #include "memory/memory.h"
 #include "vcpu/vcpu.h"
+#include "vm/cgroups.h"
 #include "vm/events.h"
+#include "vm/threads.h"
 
 enum { NV_DEVICES_MAX = 64 };
 
@@ -55,6 +57,9 @@ struct nestvirt_vm {
     struct nestvirt_device *devices[NV_DEVICES_MAX];
     uint32_t device_count;
     struct nestvirt_loop *loop; /* changes under both locks */
+    bool has_given_loop;        /* it may be shared */
+    struct nv_kept_places kept_places;
+    struct nv_kept_cgroups cgroups;
     struct nv_log log;
     struct nv_late_line late; /* the last of a build; api_lock */
     void (*exit_free)(void *user_data);

@@ -116,6 +116,16 @@ static int set_flat(void *structure, struct nestvirt_error **ret_error)
     return nestvirt_boot_set_flat_fd(test.vm, test.image, config, ret_error);
 }
 
+static int thread_set(void *structure, struct nestvirt_error **ret_error)
+{
+    return nestvirt_thread_set(test.vm, NESTVIRT_THREAD_LOOP, 0, structure, ret_error);
+}
+
+static int thread_get(void *structure, struct nestvirt_error **ret_error)
+{
+    return nestvirt_thread_get(test.vm, 0, structure, ret_error);
+}
+
 static int get_regs(void *structure, struct nestvirt_error **ret_error)
 {
     return nestvirt_vcpu_get_regs(test.vcpu, structure, ret_error);
@@ -189,13 +199,13 @@ static const struct call new_calls[] = {
     CALL(make_plan, plan_config, true),
     CALL(ioeventfd_add, ioeventfd_config, true),
     CALL(set_flat, flat_config, true),
+    CALL(thread_set, thread_config, true),
 };
 
 static const struct call built_calls[] = {
-    CALL(get_regs, regs, false),
-    CALL(set_regs, regs, true),
-    CALL(get_sregs, sregs, false),
-    CALL(set_sregs, sregs, true),
+    CALL(get_regs, regs, false),          CALL(set_regs, regs, true),
+    CALL(get_sregs, sregs, false),        CALL(set_sregs, sregs, true),
+    CALL(thread_get, thread_info, false),
 };
 
 static const struct call running_calls[] = {
@@ -215,6 +225,7 @@ static struct nestvirt_host *open_vm(void)
 {
     struct nestvirt_error *error = NULL;
     struct nestvirt_host *host;
+    struct nestvirt_loop *loop;
     struct nestvirt_vm_config config;
 
     must(nestvirt_host_open(NULL, &host, &error), error, "host_open");
@@ -225,6 +236,9 @@ static struct nestvirt_host *open_vm(void)
     config.interrupt_chip = NESTVIRT_CHIP_NONE;
     config.memory_size = 1 << 20;
     must(nestvirt_vm_new(host, &config, &test.vm, &error), error, "vm_new");
+    must(nestvirt_loop_new(&loop, &error), error, "loop_new");
+    must(nestvirt_vm_set_loop(test.vm, loop, &error), error, "vm_set_loop");
+    nestvirt_loop_free(loop);
     must(nestvirt_handler_add(test.vm, NESTVIRT_SPACE_PORT, HANDLED_PORT, 1, handle_access, NULL,
                               NULL, &error),
          error, "handler_add");
