@@ -9,6 +9,7 @@
 #include <nestvirt/error.h>
 #include <nestvirt/host.h>
 #include <nestvirt/memory.h>
+#include <nestvirt/privilege.h>
 #include <nestvirt/vcpu.h>
 #include <nestvirt/virtio.h>
 #include <nestvirt/vm.h>

@@ -11,6 +11,8 @@
 
 #include <nestvirt/host.h>
 
+#include "host/errand.h"
+
 enum { NV_LOOP_BATCH = 16 };
 
 /* A descriptor to watch. Owned by whoever adds it; must stay until it is removed. */
@@ -84,6 +86,10 @@ void nv_loop_remove(struct nestvirt_loop *loop, struct nv_source *source);
  */
 void nv_loop_set_timer(struct nestvirt_loop *loop, struct nv_timer *timer, uint64_t deadline_ns);
 void nv_loop_clear_timer(struct nestvirt_loop *loop, struct nv_timer *timer);
+
+/* Sends the loop's thread on an errand, between its callbacks, and waits for it. Any thread. */
+void nv_loop_send(struct nestvirt_loop *loop, nv_errand_fn *fn, void *user_data,
+                  struct nv_errand_result *result);
 
 /* True on the loop's own thread. */
 bool nv_loop_is_own_thread(const struct nestvirt_loop *loop);
