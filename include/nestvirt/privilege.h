@@ -3,8 +3,10 @@
  * Privileges: giving them up between build and start, and what is needed afterwards.
  *
  * Capabilities and no_new_privs belong to each thread. A program that is to run guests without them
- * builds its VMs, calls nestvirt_vm_remove_privileges() for each and
- * nestvirt_process_remove_privileges() once, and starts the VMs.
+ * builds its VMs, calls nestvirt_process_remove_privileges() once and
+ * nestvirt_vm_remove_privileges() for each VM, installs its filters if it has some, and starts the
+ * VMs. In this order: the C library changes the user in every thread, and ends the process if one
+ * thread cannot do it while others can.
  *
  * What build opens stays open: disks, taps, consoles, /dev/kvm. A start after a stop builds anew
  * and opens again what was given by name; as another user it fails with -EACCES or -EPERM, naming
@@ -70,18 +72,19 @@ void nestvirt_privilege_config_init(struct nestvirt_privilege_config *config, si
  *    capability. Programs whose user does not change, or with threads that the C library does not
  *    know, see this; so do Go programs without a change of user, which always have several threads.
  *
- * What may fail for lack of permission is looked at before the first step. A failure behind that
- * cannot be undone, and the text says so: end the process then. The call may be repeated: what is
- * so already needs no permission. Afterwards /proc/self/fd and the like belong to root, so paths
- * through them do not open any more.
+ * What may fail for lack of permission, in any thread, is looked at before the first step. A
+ * failure behind that cannot be undone, and the text says so: end the process then. A seccomp
+ * filter that forbids setresuid() and the like to some threads only cannot be seen before; the C
+ * library ends the process there. The call may be repeated: what is so already needs no permission.
+ * Afterwards /proc/self/fd and the like belong to root, so paths through them do not open any more.
  *
  * config: NULL for capabilities and no_new_privs alone.
  * Any state of any VM; while vCPUs run they are interrupted for a moment. Any thread; not two at
  * once.
- * Errors: -EPERM, CAP_SETUID or CAP_SETGID is missing (nothing has changed), or a thread kept a
- * capability (all else is done); -EINVAL, unknown flags, fields that do not count and are not zero,
- * the id 4294967295, an id that the user namespace does not map; -EFAULT, groups are missing;
- * -ENOTSUP, libcap-ng is missing; -E2BIG.
+ * Errors: -EPERM, CAP_SETUID or CAP_SETGID is missing in a thread (nothing has changed), or a
+ * thread kept a capability (all else is done); -EINVAL, unknown flags, fields that do not count and
+ * are not zero, the id 4294967295, an id that the user namespace does not map; -EFAULT, groups are
+ * missing; -ENOTSUP, libcap-ng is missing; -E2BIG.
  */
 int nestvirt_process_remove_privileges(const struct nestvirt_privilege_config *config,
                                        struct nestvirt_error **ret_error);

@@ -10,13 +10,12 @@
 
 #include "core/error.h"
 
-enum { CLEAR, APPLY, READ, HAVE_ALL, HAVE_ONE, SYMBOLS };
+enum { CLEAR, APPLY, READ, HAVE_ALL, SYMBOLS };
 static const char *const names[SYMBOLS] = {
     [CLEAR] = "capng_clear",
     [APPLY] = "capng_apply",
     [READ] = "capng_get_caps_process",
     [HAVE_ALL] = "capng_have_capabilities",
-    [HAVE_ONE] = "capng_have_capability",
 };
 
 struct nv_privileges {
@@ -63,16 +62,6 @@ void nv_privileges_close(struct nv_privileges *privileges)
     if (privileges->library)
         dlclose(privileges->library);
     free(privileges);
-}
-
-bool nv_privileges_has(const struct nv_privileges *privileges, unsigned capability)
-{
-    __typeof__(&capng_clear) clear = privileges->symbols[CLEAR];
-    __typeof__(&capng_get_caps_process) read = privileges->symbols[READ];
-    __typeof__(&capng_have_capability) have = privileges->symbols[HAVE_ONE];
-
-    clear(CAPNG_SELECT_BOTH); /* makes its state this thread's, should it be of another one */
-    return read() == 0 && have(CAPNG_EFFECTIVE, capability) == 1;
 }
 
 /* Without CAP_SETPCAP it stays as it is, and is of no use to a thread with no_new_privs. */

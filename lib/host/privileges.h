@@ -3,8 +3,6 @@
 #ifndef NV_HOST_PRIVILEGES_H
 #define NV_HOST_PRIVILEGES_H
 
-#include <stdbool.h>
-
 #include <nestvirt/error.h>
 
 /* The library, which threads may use at once: its state is each thread's own. */
@@ -15,9 +13,6 @@ int nv_privileges_open(struct nv_privileges **ret_privileges, struct nestvirt_er
 
 /* No thread is in a call. NULL is allowed. */
 void nv_privileges_close(struct nv_privileges *privileges);
-
-/* True if the calling thread has this capability (CAP_*) in effect. */
-bool nv_privileges_has(const struct nv_privileges *privileges, unsigned capability);
 
 /* Empties the calling thread's bounding set, if it may do that. */
 void nv_privileges_limit(const struct nv_privileges *privileges);

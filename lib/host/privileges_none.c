@@ -15,11 +15,6 @@ void nv_privileges_close(struct nv_privileges *privileges)
 {
 }
 
-bool nv_privileges_has(const struct nv_privileges *privileges, unsigned capability)
-{
-    return false;
-}
-
 void nv_privileges_limit(const struct nv_privileges *privileges)
 {
 }

@@ -12,7 +12,7 @@ enum {
     L = 1 << NESTVIRT_ROLE_LOOP,
     W = 1 << NESTVIRT_ROLE_WORKER,
     C = 1 << NESTVIRT_ROLE_CALLER,
-    ALL = V | L | C
+    ALL = V | L | W | C
 };
 
 struct need {
@@ -97,7 +97,7 @@ static const struct need needs[] = {
     CALL(eventfd2, C, "nestvirt_vm_get_event_fd()"),
     CALL(lseek, C, "a disk's capacity that is set anew"),
     CALL(fcntl, C, "frees the lock of a disk"),
-    CALL(unlink, C, "frees the socket of a vsock"),
+    CALL(unlink, V | C, "the socket of a vsock, when its guest ends"),
 
     KVM(RUN, V | C, "the guest; callers: vCPUs run by hand"),
     KVM(GET_REGS, V | C, "exits that end a run, instructions to complete"),
