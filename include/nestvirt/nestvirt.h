@@ -8,6 +8,7 @@
 #include <nestvirt/device.h>
 #include <nestvirt/error.h>
 #include <nestvirt/host.h>
+#include <nestvirt/ksm.h>
 #include <nestvirt/memory.h>
 #include <nestvirt/privilege.h>
 #include <nestvirt/vcpu.h>

@@ -12,6 +12,7 @@ enum {
     NV_TAG_VCPU = 0x6e766804,
     NV_TAG_DEVICE = 0x6e766805,
     NV_TAG_CHAIN = 0x6e766806,
+    NV_TAG_KSM_TOKEN = 0x6e766810,
     NV_TAG_FREED = 0x6e7668ff
 };
 
