@@ -101,7 +101,7 @@ static int read_knob(const struct nv_tree *tree, unsigned knob, uint32_t *ret_va
 
 static int check_there(const struct nv_tree *tree, struct nestvirt_error **ret_error)
 {
-    NV_AUTO_FD fd = nv_tree_open_at(tree, path_of("run").s, O_PATH);
+    NV_AUTO_FD fd = nv_tree_open_at(tree, path_of("run").s, O_RDONLY);
 
     if (fd >= 0)
         return 0;
@@ -214,9 +214,9 @@ static const char *hint_of(int code, unsigned knob)
 static int write_knob(const struct nv_tree *tree, unsigned knob, uint32_t value,
                       struct nestvirt_error **ret_error)
 {
-    const struct nv_text number = nv_text("%u", value);
-    int r = nv_tree_write(tree, path_of(knobs[knob].name).s,
-                          is_advisor(knob) ? advisors[value] : number.s);
+    const struct nv_text text =
+        is_advisor(knob) ? nv_text("%s\n", advisors[value]) : nv_text("%u\n", value);
+    int r = nv_tree_write(tree, path_of(knobs[knob].name).s, text.s);
 
     if (r == -ENOENT)
         return nv_fail(ret_error, -ENOTSUP, nv_text("KSM: %s", knobs[knob].name).s,
@@ -235,7 +235,7 @@ static int write_unmerged(const struct nv_tree *tree, unsigned knob, uint32_t va
     ssize_t length = nv_tree_read(tree, path_of("run").s, run, sizeof(run));
     int r;
 
-    if (length < 0 || nv_tree_write(tree, path_of("run").s, "2") < 0)
+    if (length < 0 || nv_tree_write(tree, path_of("run").s, "2\n") < 0)
         return write_knob(tree, knob, value, ret_error);
     r = write_knob(tree, knob, value, ret_error);
     nv_tree_write(tree, path_of("run").s, run);
