@@ -9,7 +9,9 @@
 #include <nestvirt/device.h>
 #include <nestvirt/error.h>
 #include <nestvirt/host.h>
+#include <nestvirt/ksm.h>
 #include <nestvirt/memory.h>
+#include <nestvirt/privilege.h>
 #include <nestvirt/report.h>
 #include <nestvirt/thread.h>
 #include <nestvirt/vcpu.h>

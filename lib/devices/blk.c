@@ -265,6 +265,14 @@ static void blk_unbuild(struct nestvirt_device *device)
     s->timer = (struct nv_timer){ 0 };
 }
 
+static void blk_send(struct nestvirt_device *device, nv_errand_fn *fn, void *user_data,
+                     struct nv_errand_result *result)
+{
+    struct blk_state *s = device->state;
+
+    nv_workers_send(&s->workers, fn, user_data, result);
+}
+
 /* To the state that the guest finds after a reset. Lock held. */
 static void blk_reset(struct nv_virtio *v)
 {
@@ -380,6 +388,7 @@ const struct nv_device_class nv_device_blk = {
     .claim = blk_claim,
     .wire = blk_wire,
     .unbuild = blk_unbuild,
+    .send = blk_send,
     .start = blk_start,
     .resume = blk_resume,
     .changed = blk_changed,

@@ -202,6 +202,13 @@ void nv_device_resume(struct nestvirt_device *device)
         nv_virtio_resume(virtio_of(device));
 }
 
+void nv_device_send(struct nestvirt_device *device, nv_errand_fn *fn, void *user_data,
+                    struct nv_errand_result *result)
+{
+    if (device->class->send)
+        device->class->send(device, fn, user_data, result);
+}
+
 void nv_device_describe(const struct nestvirt_device *device, struct nv_device_place *place)
 {
     const struct nv_virtio *v = virtio_of(device);

@@ -12,6 +12,7 @@
 #include "bus/bus.h"
 #include "bus/irq.h"
 #include "core/log.h"
+#include "host/errand.h"
 #include "host/loop.h"
 #include "host/workers.h"
 #include "vcpu/vcpu.h"
@@ -104,6 +105,9 @@ struct nv_device_class {
     /* A live property was set after wire; if the device refuses, the old value is put back. */
     int (*changed)(struct nestvirt_device *device, const struct nv_property *row,
                    struct nestvirt_error **ret_error);
+    /* Sends threads of the device's own on an errand, between wire and start. */
+    void (*send)(struct nestvirt_device *device, nv_errand_fn *fn, void *user_data,
+                 struct nv_errand_result *result);
     void (*describe)(const struct nestvirt_device *device, struct nv_device_place *place);
     /* Its own threads; NULL or not started: none. */
     const struct nv_workers *(*workers)(const struct nestvirt_device *device);
@@ -141,11 +145,13 @@ int nv_device_wire(struct nestvirt_device *device, const struct nv_device_env *e
                    struct nestvirt_error **ret_error);
 void nv_device_unbuild(struct nestvirt_device *device);
 
-/* The guest starts, ends, is paused, goes on; and what to tell the boot tables. */
+/* The guest starts, ends, is paused, goes on; errands; and what to tell the boot tables. */
 void nv_device_start(struct nestvirt_device *device);
 void nv_device_stop(struct nestvirt_device *device);
 void nv_device_pause(struct nestvirt_device *device);
 void nv_device_resume(struct nestvirt_device *device);
+void nv_device_send(struct nestvirt_device *device, nv_errand_fn *fn, void *user_data,
+                    struct nv_errand_result *result);
 void nv_device_describe(const struct nestvirt_device *device, struct nv_device_place *place);
 bool nv_device_needs_loop(const struct nestvirt_device *device);
 

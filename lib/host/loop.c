@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <nestvirt/privilege.h>
+
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -273,6 +275,42 @@ void nv_loop_clear_timer(struct nestvirt_loop *loop, struct nv_timer *timer)
     while (loop->firing == timer && !nv_loop_is_own_thread(loop))
         pthread_cond_wait(&loop->idle, &loop->lock);
     nv_timers_remove(&loop->timers, timer); /* its callback may have set it again */
+}
+
+/* An errand of the loop's thread, which is a pool of one. */
+struct loop_errand {
+    struct nv_timer timer;
+    struct nv_errand errand;
+    pthread_mutex_t lock;
+    uint32_t seen;
+};
+
+static void on_errand(void *user_data)
+{
+    struct loop_errand *e = user_data;
+
+    NV_GUARD(&e->lock);
+    nv_errand_serve(&e->errand, &e->lock, &e->seen);
+}
+
+void nv_loop_send(struct nestvirt_loop *loop, nv_errand_fn *fn, void *user_data,
+                  struct nv_errand_result *result)
+{
+    struct loop_errand e = { .timer = { .fn = on_errand, .user_data = &e },
+                             .lock = PTHREAD_MUTEX_INITIALIZER };
+
+    if (nv_loop_is_own_thread(loop)) {
+        nv_errand_do(fn, user_data, NESTVIRT_ROLE_LOOP, result);
+        return;
+    }
+    nv_errand_init(&e.errand, NESTVIRT_ROLE_LOOP);
+    pthread_mutex_lock(&e.lock);
+    nv_loop_set_timer(loop, &e.timer, 1);
+    nv_errand_run(&e.errand, &e.lock, &loop->idle, 1, fn, user_data, result);
+    pthread_mutex_unlock(&e.lock);
+    nv_loop_clear_timer(loop, &e.timer); /* its callback may not have returned */
+    nv_errand_destroy(&e.errand);
+    pthread_mutex_destroy(&e.lock);
 }
 
 bool nv_loop_is_own_thread(const struct nestvirt_loop *loop)

@@ -11,6 +11,7 @@
 
 #include <nestvirt/host.h>
 
+#include "host/errand.h"
 #include "host/timers.h"
 
 enum { NV_LOOP_BATCH = 16 };
@@ -77,6 +78,10 @@ void nv_loop_remove(struct nestvirt_loop *loop, struct nv_source *source);
  */
 void nv_loop_set_timer(struct nestvirt_loop *loop, struct nv_timer *timer, uint64_t deadline_ns);
 void nv_loop_clear_timer(struct nestvirt_loop *loop, struct nv_timer *timer);
+
+/* Sends the loop's thread on an errand, between its callbacks, and waits for it. Any thread. */
+void nv_loop_send(struct nestvirt_loop *loop, nv_errand_fn *fn, void *user_data,
+                  struct nv_errand_result *result);
 
 /* True on the loop's own thread. */
 bool nv_loop_is_own_thread(const struct nestvirt_loop *loop);

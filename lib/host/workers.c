@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include <nestvirt/privilege.h>
+
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -31,12 +33,14 @@ struct nv_job_list nv_job_filter(struct nv_job_list *list,
  * The next job. NULL: there is none that is quick (has_done: others wait to be told), or the pool
  * ends. Who takes one of several wakes a colleague, so that handing over many costs one call.
  */
-static struct nv_job *next_job(struct nv_workers *workers, bool has_done)
+static struct nv_job *next_job(struct nv_workers *workers, bool has_done, uint32_t *errand)
 {
     struct nv_job *job;
 
     NV_GUARD(&workers->lock);
     while (!has_done && !workers->jobs.first && !workers->quit) {
+        if (nv_errand_serve(&workers->errand, &workers->lock, errand))
+            continue;
         workers->idle++;
         pthread_cond_wait(&workers->wake, &workers->lock);
         workers->idle--;
@@ -64,10 +68,11 @@ static void *worker_main(void *argument)
     struct nv_workers *workers = argument;
     struct nv_job_list done = { NULL, NULL };
     uint32_t done_count = 0;
+    uint32_t errand = 0; /* the last that this thread has done */
 
     nv_thread_set_name("nv-disk");
     for (;;) {
-        struct nv_job *job = next_job(workers, done_count > 0);
+        struct nv_job *job = next_job(workers, done_count > 0, &errand);
         bool is_quick = job && run_job(workers, job);
 
         if (job) {
@@ -90,10 +95,12 @@ int nv_workers_start(struct nv_workers *workers, uint32_t count, const struct nv
     *workers = (struct nv_workers){ .ops = ops, .user_data = user_data };
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->wake, NULL);
+    nv_errand_init(&workers->errand, NESTVIRT_ROLE_WORKER);
     for (uint32_t i = 0; i < count; i++) {
         int r = nv_thread_create(&workers->threads[i], NULL, worker_main, workers);
 
         if (r < 0 && i == 0) {
+            nv_errand_destroy(&workers->errand);
             pthread_cond_destroy(&workers->wake);
             pthread_mutex_destroy(&workers->lock);
         }
@@ -105,6 +112,16 @@ int nv_workers_start(struct nv_workers *workers, uint32_t count, const struct nv
         workers->count++;
     }
     return 0;
+}
+
+void nv_workers_send(struct nv_workers *workers, nv_errand_fn *fn, void *user_data,
+                     struct nv_errand_result *result)
+{
+    if (workers->count == 0)
+        return;
+    NV_GUARD(&workers->lock);
+    nv_errand_run(&workers->errand, &workers->lock, &workers->wake, workers->count, fn, user_data,
+                  result);
 }
 
 void nv_workers_submit(struct nv_workers *workers, struct nv_job_list *jobs)
@@ -145,6 +162,7 @@ void nv_workers_stop(struct nv_workers *workers)
     for (uint32_t i = 0; i < workers->count; i++)
         pthread_join(workers->threads[i], NULL);
     workers->count = 0; /* only now: jobs that end look at it */
+    nv_errand_destroy(&workers->errand);
     pthread_cond_destroy(&workers->wake);
     pthread_mutex_destroy(&workers->lock);
 }

@@ -9,6 +9,8 @@
 
 #include <nestvirt/error.h>
 
+#include "host/errand.h"
+
 enum { NV_WORKERS_MAX = 16 };
 
 /* One piece of work; lies in what it is about. */
@@ -65,6 +67,7 @@ struct nv_workers {
     pthread_cond_t wake;
     struct nv_job_list jobs;
     uint32_t idle;
+    struct nv_errand errand;
     bool quit;
     uint32_t count; /* threads; 0: not started */
     pthread_t threads[NV_WORKERS_MAX];
@@ -73,6 +76,10 @@ struct nv_workers {
 /* Starts count threads. -EAGAIN and the like; then nothing is left to undo. */
 int nv_workers_start(struct nv_workers *workers, uint32_t count, const struct nv_workers_ops *ops,
                      void *user_data, struct nestvirt_error **ret_error);
+
+/* Sends the threads on an errand, before there are jobs. Nothing if it was not started. */
+void nv_workers_send(struct nv_workers *workers, nv_errand_fn *fn, void *user_data,
+                     struct nv_errand_result *result);
 
 /* Hands over jobs; the list is empty afterwards. Any thread, any lock of the owner. */
 void nv_workers_submit(struct nv_workers *workers, struct nv_job_list *jobs);

@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <nestvirt/privilege.h>
+
 #include "core/cleanup.h"
 #include "core/tags.h"
 #include "core/util.h"
@@ -27,6 +29,7 @@ int nv_group_init(struct nv_group *group, uint32_t count)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&group->changed, &attributes);
     pthread_condattr_destroy(&attributes);
+    nv_errand_init(&group->errand, NESTVIRT_ROLE_VCPU);
     for (uint32_t i = 0; i < count; i++) {
         struct nestvirt_vcpu *vcpu = &group->vcpus[i];
 
@@ -51,6 +54,7 @@ void nv_group_destroy(struct nv_group *group)
     }
     pthread_mutex_destroy(&group->lock);
     pthread_cond_destroy(&group->changed);
+    nv_errand_destroy(&group->errand);
     free(group->vcpus);
     group->vcpus = NULL;
 }
@@ -80,7 +84,8 @@ static void *vcpu_main(void *argument)
     pthread_mutex_lock(&group->lock);
     for (;;) {
         while (!group->quit && vcpu->epoch == group->epoch)
-            pthread_cond_wait(&group->changed, &group->lock);
+            if (!nv_errand_serve(&group->errand, &group->lock, &vcpu->errand))
+                pthread_cond_wait(&group->changed, &group->lock);
         if (group->quit)
             break;
         vcpu->epoch = group->epoch;
@@ -147,6 +152,7 @@ static int start_thread(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_
     if (vcpu->has_thread)
         return 0;
     vcpu->epoch = group->epoch;
+    vcpu->errand = group->errand.number;
     vcpu->stack = nv_stacks_take(&group->host->stacks);
     if (vcpu->stack)
         r = nv_thread_create(&vcpu->thread, vcpu->stack, vcpu_main, vcpu);
@@ -213,6 +219,17 @@ void nv_group_join(struct nv_group *group)
         vcpu->stack = NULL;
     }
     group->quit = false;
+}
+
+void nv_group_send(struct nv_group *group, nv_errand_fn *fn, void *user_data,
+                   struct nv_errand_result *result)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < group->count; i++)
+        count += group->vcpus[i].has_thread ? 1 : 0;
+    NV_GUARD(&group->lock);
+    nv_errand_run(&group->errand, &group->lock, &group->changed, count, fn, user_data, result);
 }
 
 void nv_group_release(struct nv_group *group)

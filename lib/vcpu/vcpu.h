@@ -14,6 +14,7 @@
 #include "bus/bus.h"
 #include "bus/irq.h"
 #include "core/log.h"
+#include "host/errand.h"
 #include "kvm/kvm.h"
 #include "memory/memory.h"
 #include "vcpu/cpuid.h"
@@ -31,6 +32,7 @@ struct nestvirt_vcpu {
     void *stack;            /* its, from the host's */
     atomic_bool has_thread; /* thread is valid */
     uint32_t epoch;         /* the last run this thread took part in */
+    uint32_t errand;        /* the last it has done */
 
     pthread_mutex_t lock; /* guards the four below, and run->immediate_exit's setting */
     bool in_run;
@@ -78,6 +80,7 @@ struct nv_group {
     uint32_t epoch;         /* raised at each release */
     uint32_t active;        /* vCPUs that have not parked since; manual: inside nestvirt_vcpu_run */
     uint32_t halted;
+    struct nv_errand errand;
     bool quit;
     atomic_bool leave; /* vCPUs are to park */
     bool has_ended;    /* result is valid */
@@ -100,6 +103,10 @@ void nv_group_close(struct nv_group *group);
 
 /* Ends and joins the threads. Nothing may be active. */
 void nv_group_join(struct nv_group *group);
+
+/* Sends the group's threads on an errand; they are parked. A group run by hand has none. */
+void nv_group_send(struct nv_group *group, nv_errand_fn *fn, void *user_data,
+                   struct nv_errand_result *result);
 
 /*
  * Lets the vCPUs run. Called with the lock held, together with the change of state; the caller

@@ -62,12 +62,17 @@ int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 
     if (!is_first && !has_stopped(vm))
         return refuse(vm, -EBUSY, "build", "build once, before start", ret_error);
+    if (vm->is_unfit)
+        return nv_fail(ret_error, -EBUSY, nv_vm_name(vm).s, "free it and make it anew",
+                       "is not to run: one of its threads could not give up its privileges");
     if (is_first)
         r = nv_vm_validate(vm, ret_error);
     else
         r = clear_last_run(vm, ret_error);
     if (r == 0)
         r = nv_vm_assemble(vm, ret_error);
+    if (r == 0)
+        r = nv_vm_confine_again(vm, ret_error);
     if (r < 0) {
         /* The first build leaves the VM as it was; a later one cannot bring the last run back. */
         if (is_first)
@@ -119,6 +124,7 @@ int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     for (uint32_t i = 0; i < vm->device_count; i++)
         nv_device_start(vm->devices[i]);
     atomic_store(&vm->is_to_pause, false);
+    vm->was_started = true;
     release(vm);
     return 0;
 }
@@ -211,6 +217,31 @@ int nv_vm_stop(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_err
     if (r < 0)
         return signal_failed(vm, r, ret_error);
     return finish(vm, deadline_ns, ret_error);
+}
+
+/* What could not be confined ends before it has begun. */
+static void fail_built(struct nestvirt_vm *vm)
+{
+    if (nv_group_end_reason(&vm->group, NESTVIRT_RESULT_INTERNAL_ERROR, 0) == 0)
+        finish(vm, UINT64_MAX, NULL);
+}
+
+int nv_vm_drop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    static const char what[] = "give up privileges";
+    int r;
+
+    if (vm->is_confined)
+        return refuse(vm, -EALREADY, what, "do it once", ret_error);
+    if (vm->state == NESTVIRT_STATE_NEW)
+        return refuse(vm, -EBUSY, what, "call nestvirt_vm_build first", ret_error);
+    if (vm->state != NESTVIRT_STATE_BUILT || vm->was_started)
+        return nv_fail(ret_error, -EBUSY, nv_vm_name(vm).s, "do it between build and start",
+                       "cannot give up privileges after the first start");
+    r = nv_vm_remove_privileges(vm, ret_error);
+    if (vm->is_unfit)
+        fail_built(vm);
+    return r;
 }
 
 int nv_vm_wait(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_vm_result *ret_result,

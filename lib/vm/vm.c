@@ -197,6 +197,7 @@ void nv_vm_free(struct nestvirt_vm *vm)
         vm->exit_free(vm->group.exit_data);
     nv_log_clear(&vm->log);
     nv_events_destroy(&vm->events);
+    nv_privileges_close(vm->privileges);
     pthread_mutex_destroy(&vm->api_lock);
     nv_host_unref(vm->host);
     vm->tag = NV_TAG_FREED;

@@ -15,7 +15,9 @@
 #include "bus/irq.h"
 #include "core/log.h"
 #include "devices/device.h"
+#include "host/errand.h"
 #include "host/loop.h"
+#include "host/privileges.h"
 #include "kvm/kvm.h"
 #include "memory/memory.h"
 #include "vcpu/vcpu.h"
@@ -62,6 +64,11 @@ struct nestvirt_vm {
     struct nv_kept_cgroups cgroups;
     struct nv_log log;
     struct nv_late_line late; /* the last of a build; api_lock */
+    /* Under the api_lock. */
+    struct nv_privileges *privileges; /* once its threads gave theirs up; else NULL */
+    bool is_confined;                 /* they were told to */
+    bool is_unfit;                    /* and one of them could not: never to run */
+    bool was_started;
     void (*exit_free)(void *user_data);
     struct nv_events events;
 };
@@ -106,6 +113,24 @@ int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 int nv_vm_pause(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 int nv_vm_resume(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 int nv_vm_stop(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_error **ret_error);
+
+/* Sends all threads of a built VM on an errand, vCPUs first; api_lock held. */
+void nv_vm_send(struct nestvirt_vm *vm, nv_errand_fn *fn, void *user_data,
+                struct nv_errand_result *result);
+
+/* The same for an errand without which the VM is never to run. The error names the thread. */
+int nv_vm_confine(struct nestvirt_vm *vm, nv_errand_fn *fn, void *user_data,
+                  struct nestvirt_error **ret_error);
+
+/* All threads give up their privileges; and those that another build has made. */
+int nv_vm_remove_privileges(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+int nv_vm_confine_again(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+
+/* The same with the checks and changes of state around it. Errors: privilege.h (public). */
+int nv_vm_drop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+
+/* What the threads of a built VM need; false behind the last. */
+bool nv_vm_get_need(uint32_t position, struct nestvirt_need *ret_need);
 
 /* No lock held. */
 int nv_vm_wait(struct nestvirt_vm *vm, uint64_t deadline_ns, struct nestvirt_vm_result *ret_result,
