@@ -22,9 +22,13 @@ extern "C" {
 
 /* Kinds of threads. */
 enum {
-    NESTVIRT_THREAD_VCPU = 1,  /* one for each vCPU; its index is the vCPU's */
-    NESTVIRT_THREAD_LOOP = 2,  /* the event loop, index 0; none if no device needs one */
-    NESTVIRT_THREAD_WORKER = 3 /* input and output of disks, counted through in their order */
+    NESTVIRT_THREAD_VCPU = 1, /* one for each vCPU; its index is the vCPU's */
+    NESTVIRT_THREAD_LOOP = 2, /* the event loop, index 0; none if no device needs one */
+    /*
+     * Those that wait for files: some for each disk, one for each serial line or console port whose
+     * output is a file; counted through in the order of the devices.
+     */
+    NESTVIRT_THREAD_WORKER = 3
 };
 
 enum {

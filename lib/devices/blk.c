@@ -351,11 +351,15 @@ static void apply_limit(struct blk_state *s)
         nv_loop_set_timer(s->virtio.loop, &s->timer, 0);
 }
 
-static const struct nv_workers *blk_get_workers(const struct nestvirt_device *device)
+static bool blk_thread_at(const struct nestvirt_device *device, uint32_t index,
+                          pthread_t *ret_thread)
 {
     const struct blk_state *s = device->state;
 
-    return &s->workers;
+    if (index >= s->workers.count)
+        return false;
+    *ret_thread = s->workers.threads[index];
+    return true;
 }
 
 static int blk_changed(struct nestvirt_device *device, const struct nv_property *row,
@@ -392,5 +396,5 @@ const struct nv_device_class nv_device_blk = {
     .start = blk_start,
     .resume = blk_resume,
     .changed = blk_changed,
-    .workers = blk_get_workers,
+    .thread_at = blk_thread_at,
 };

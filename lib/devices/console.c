@@ -333,6 +333,18 @@ static int console_changed(struct nestvirt_device *device, const struct nv_prope
     return 0;
 }
 
+/* Those that write to files, of the ports whose output is one. */
+static bool console_thread_at(const struct nestvirt_device *device, uint32_t index,
+                              pthread_t *ret_thread)
+{
+    const struct nv_console *s = device->state;
+
+    for (uint32_t i = 0; i < s->port_count; i++)
+        if (nv_stream_get_thread(&s->ports[i].output, ret_thread) && index-- == 0)
+            return true;
+    return false;
+}
+
 const struct nv_device_class nv_device_console = {
     .name = "console",
     .help = "virtio console: terminals and named byte streams on descriptors of the caller",
@@ -346,4 +358,5 @@ const struct nv_device_class nv_device_console = {
     .start = console_start,
     .stop = console_stop,
     .changed = console_changed,
+    .thread_at = console_thread_at,
 };

@@ -227,9 +227,10 @@ bool nv_device_needs_loop(const struct nestvirt_device *device)
     return device->class->needs_loop || device->class->virtio;
 }
 
-const struct nv_workers *nv_device_get_workers(const struct nestvirt_device *device)
+bool nv_device_thread_at(const struct nestvirt_device *device, uint32_t index,
+                         pthread_t *ret_thread)
 {
-    return device->class->workers ? device->class->workers(device) : NULL;
+    return device->class->thread_at && device->class->thread_at(device, index, ret_thread);
 }
 
 int nv_device_claim_port(const struct nv_device_env *env, uint64_t port, uint64_t length,

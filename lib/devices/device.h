@@ -14,7 +14,6 @@
 #include "core/log.h"
 #include "host/errand.h"
 #include "host/loop.h"
-#include "host/workers.h"
 #include "vcpu/vcpu.h"
 #include "virtio/virtio.h"
 
@@ -109,8 +108,8 @@ struct nv_device_class {
     void (*send)(struct nestvirt_device *device, nv_errand_fn *fn, void *user_data,
                  struct nv_errand_result *result);
     void (*describe)(const struct nestvirt_device *device, struct nv_device_place *place);
-    /* Its own threads; NULL or not started: none. */
-    const struct nv_workers *(*workers)(const struct nestvirt_device *device);
+    /* Thread number index of those that are the device's own; false behind the last. */
+    bool (*thread_at)(const struct nestvirt_device *device, uint32_t index, pthread_t *ret_thread);
     /* Asks the guest to shut down; -ENOTSUP with the reason. */
     int (*request_stop)(struct nestvirt_device *device, struct nestvirt_error **ret_error);
 };
@@ -155,8 +154,9 @@ void nv_device_send(struct nestvirt_device *device, nv_errand_fn *fn, void *user
 void nv_device_describe(const struct nestvirt_device *device, struct nv_device_place *place);
 bool nv_device_needs_loop(const struct nestvirt_device *device);
 
-/* The threads of a device; NULL: it has none. */
-const struct nv_workers *nv_device_get_workers(const struct nestvirt_device *device);
+/* Thread number index (from 0) of a device that is wired; false behind the last. */
+bool nv_device_thread_at(const struct nestvirt_device *device, uint32_t index,
+                         pthread_t *ret_thread);
 
 /* Property access by name; is_new: the VM is in state new. Errors: device.h (public). */
 int nv_device_set(struct nestvirt_device *device, const char *name, uint32_t type, bool is_new,

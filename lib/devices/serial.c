@@ -489,6 +489,15 @@ static void serial_stop(struct nestvirt_device *device)
     flush_last(s); /* counts what the file did not take */
 }
 
+/* The one that writes to a file, if the output is one. */
+static bool serial_thread_at(const struct nestvirt_device *device, uint32_t index,
+                             pthread_t *ret_thread)
+{
+    const struct serial_state *s = device->state;
+
+    return index == 0 && nv_stream_get_thread(&s->output, ret_thread);
+}
+
 static void serial_describe(const struct nestvirt_device *device, struct nv_device_place *place)
 {
     const struct serial_state *s = device->state;
@@ -510,5 +519,6 @@ const struct nv_device_class nv_device_serial = {
     .unbuild = serial_unbuild,
     .start = serial_start,
     .stop = serial_stop,
+    .thread_at = serial_thread_at,
     .describe = serial_describe,
 };

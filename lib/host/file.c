@@ -100,6 +100,14 @@ uint64_t nv_stream_close(struct nv_stream *stream)
     return lost;
 }
 
+bool nv_stream_get_thread(const struct nv_stream *stream, pthread_t *ret_thread)
+{
+    if (!stream->writer)
+        return false;
+    *ret_thread = nv_writer_thread(stream->writer);
+    return true;
+}
+
 bool nv_stream_drain(const struct nv_stream *stream, uint64_t deadline_ns)
 {
     return stream->writer && nv_writer_drain(stream->writer, deadline_ns);

@@ -3,6 +3,7 @@
 #ifndef NV_HOST_FILE_H
 #define NV_HOST_FILE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +34,9 @@ struct nv_stream {
  * -ENOMEM, -EMFILE, -EAGAIN and the like, when a thread is needed and cannot be had.
  */
 int nv_stream_init(struct nv_stream *stream, int fd, bool for_write);
+
+/* The thread that writes to a file; false: there is none. */
+bool nv_stream_get_thread(const struct nv_stream *stream, pthread_t *ret_thread);
 
 /* Waits until a file has all that was written; returns how many bytes it did not take. */
 uint64_t nv_stream_close(struct nv_stream *stream);

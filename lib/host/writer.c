@@ -129,6 +129,11 @@ int nv_writer_fd(const struct nv_writer *writer)
     return writer->room_fd;
 }
 
+pthread_t nv_writer_thread(const struct nv_writer *writer)
+{
+    return writer->thread;
+}
+
 ssize_t nv_writer_write(struct nv_writer *writer, const void *bytes, size_t length)
 {
     uint32_t end;

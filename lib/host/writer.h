@@ -3,6 +3,7 @@
 #ifndef NV_HOST_WRITER_H
 #define NV_HOST_WRITER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,8 @@ int nv_writer_start(int fd, struct nv_writer **ret_writer);
 
 /* Polls writable when there is room again after -EAGAIN; not to be used otherwise. */
 int nv_writer_fd(const struct nv_writer *writer);
+
+pthread_t nv_writer_thread(const struct nv_writer *writer);
 
 /* Keeps bytes for the thread, as many as there is room for; -EAGAIN: none. */
 ssize_t nv_writer_write(struct nv_writer *writer, const void *bytes, size_t length);

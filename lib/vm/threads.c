@@ -9,17 +9,18 @@
 #include "core/cleanup.h"
 #include "core/util.h"
 #include "host/thread.h"
+#include "host/workers.h"
 #include "vm/vm.h"
 
 /* No VM has more of them. */
-enum { WORKERS_MAX = NV_DEVICES_MAX * NV_WORKERS_MAX };
+enum { WORKERS_MAX = NV_DEVICES_MAX * NV_WORKERS_MAX }; /* a disk has the most */
 
 struct nv_text nv_vm_thread_name(const struct nestvirt_vm *vm, uint32_t kind, uint32_t index)
 {
     if (kind == NESTVIRT_THREAD_LOOP)
         return nv_text("vm %s: event loop", vm->name);
     return nv_text(index == NESTVIRT_THREAD_EVERY ? "vm %s: every %s" : "vm %s: %s %u", vm->name,
-                   kind == NESTVIRT_THREAD_VCPU ? "vcpu" : "disk worker", index);
+                   kind == NESTVIRT_THREAD_VCPU ? "vcpu" : "worker", index);
 }
 
 bool nv_vm_thread_is(const struct nv_vm_thread *thread, uint32_t kind, uint32_t index)
@@ -27,18 +28,18 @@ bool nv_vm_thread_is(const struct nv_vm_thread *thread, uint32_t kind, uint32_t 
     return thread->kind == kind && (index == NESTVIRT_THREAD_EVERY || thread->index == index);
 }
 
-/* Worker number `index` of the VM, counted through all its disks. */
+/* Worker number `index` of the VM, counted through all its devices. */
 static bool worker_at(const struct nestvirt_vm *vm, uint32_t index, pid_t *ret_tid)
 {
     for (uint32_t i = 0; i < vm->device_count; i++) {
-        const struct nv_workers *workers = nv_device_get_workers(vm->devices[i]);
-        uint32_t count = workers ? workers->count : 0;
+        pthread_t worker;
 
-        if (index < count) {
-            *ret_tid = nv_thread_get_tid(workers->threads[index]);
+        for (uint32_t j = 0; nv_device_thread_at(vm->devices[i], j, &worker); j++) {
+            if (index-- > 0)
+                continue;
+            *ret_tid = nv_thread_get_tid(worker);
             return true;
         }
-        index -= count;
     }
     return false;
 }

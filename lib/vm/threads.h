@@ -35,7 +35,7 @@ struct nv_vm_thread {
     bool is_shared; /* a loop that was given to the VM */
 };
 
-/* "vm web1: vcpu 0", "vm web1: disk worker 2". */
+/* "vm web1: vcpu 0", "vm web1: worker 2". */
 struct nv_text nv_vm_thread_name(const struct nestvirt_vm *vm, uint32_t kind, uint32_t index);
 
 /*

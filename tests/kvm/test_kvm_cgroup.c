@@ -113,8 +113,9 @@ START_TEST(test_limit_is_felt)
                           NESTVIRT_CGROUP_HAS_LIMIT);
     ck_assert_uint_eq(usage.quota_us, 20000);
     ck_assert_uint_eq(usage.period_us, 100000);
-    ck_assert_uint_gt(usage.throttled_periods, 10);
-    ck_assert_uint_gt(usage.throttled_ns, 1000000000);
+    ck_assert_uint_gt(usage.periods, 10);
+    ck_assert_uint_gt(usage.throttled_periods, 0);
+    ck_assert_uint_gt(usage.throttled_ns, 0);
     /* All of the group is this thread; and it had next to nothing before it joined. */
     ck_assert_double_eq_tol((double)usage.cpu_time_ns, (double)vcpu_info(vm, 0).cpu_time_ns, 100e6);
     nestvirt_vm_free(vm);
@@ -327,8 +328,10 @@ START_TEST(test_guardian)
     ck_assert_int_eq(pipe(ends), 0);
     child = fork();
     if (child == 0) {
-        const char *group = cgroup_dir_make(mount_1, "guarded");
+        const char *group;
 
+        cgroup_dir_begin();
+        group = cgroup_dir_make(mount_1, "guarded");
         if (write(ends[1], group, strlen(group)) < 0)
             _exit(1);
         pause();
@@ -378,6 +381,7 @@ Suite *nv_test_suite(void)
 
     host = support_host();
     find_host();
+    cgroup_dir_begin();
     tcase_add_test(tcase, test_limit_is_felt);
     tcase_add_test(tcase, test_move_while_running);
     tcase_add_test(tcase, test_misuse_12_cpuset);

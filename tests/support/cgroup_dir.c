@@ -6,20 +6,17 @@
 #include <fcntl.h>
 #include <mntent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support.h"
 
-enum { GROUPS_MAX = 16, PATH_SIZE = 256, TRIES = 500, TRY_US = 10000 };
+enum { GROUPS_MAX = 16, TOLD_MAX = 256, PATH_SIZE = 256, TRIES = 500, TRY_US = 10000 };
 
 static char paths[GROUPS_MAX][PATH_SIZE];
 static int count;
 static int guardian_pipe = -1;
-static pid_t guardian;
 
 const char *cgroup_dir_mount(const char *controller)
 {
@@ -48,40 +45,41 @@ static int remove_group(const char *path)
     return 1;
 }
 
-/* Waits for the end of whoever made it, or for its word, and clears up. Never returns. */
+/* Waits for the end of whoever started it and clears up. Never returns. */
 static void guard(int fd)
 {
-    static char lines[GROUPS_MAX][PATH_SIZE];
+    static char lines[TOLD_MAX][PATH_SIZE];
     FILE *file;
     int used = 0;
-    int left = 0;
 
     setsid(); /* what ends the test does not end this */
     dup2(fd, STDIN_FILENO);
     close_range(STDERR_FILENO + 1, ~0u, 0);
     file = fdopen(STDIN_FILENO, "r");
-    for (; file && used < GROUPS_MAX && fgets(lines[used], PATH_SIZE, file); used++)
+    for (; file && used < TOLD_MAX && fgets(lines[used], PATH_SIZE, file); used++)
         lines[used][strcspn(lines[used], "\n")] = '\0';
     while (used > 0)
-        left |= remove_group(lines[--used]);
-    _exit(left);
+        remove_group(lines[--used]);
+    _exit(0);
 }
 
-static void start_guardian(void)
+void cgroup_dir_begin(void)
 {
     int ends[2];
+    pid_t guardian;
 
     if (guardian_pipe >= 0)
+        close(guardian_pipe); /* of the parent process */
+    guardian_pipe = -1;
+    if (pipe2(ends, O_CLOEXEC) < 0)
         return;
-    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
     guardian = fork();
-    ck_assert_int_ge(guardian, 0);
     if (guardian == 0) {
         close(ends[1]);
         guard(ends[0]);
     }
     close(ends[0]);
-    guardian_pipe = ends[1];
+    guardian_pipe = guardian < 0 ? -1 : ends[1];
 }
 
 const char *cgroup_dir_make(const char *parent, const char *name)
@@ -89,7 +87,6 @@ const char *cgroup_dir_make(const char *parent, const char *name)
     char *path = paths[count];
 
     ck_assert_int_lt(count, GROUPS_MAX);
-    start_guardian();
     snprintf(path, PATH_SIZE, "%s/nestvirt-%d-%s", parent, getpid(), name);
     ck_assert_int_gt(dprintf(guardian_pipe, "%s\n", path), 0); /* before there is something to go */
     if (mkdir(path, 0755) < 0)
@@ -100,15 +97,11 @@ const char *cgroup_dir_make(const char *parent, const char *name)
 
 void cgroup_dir_remove(void)
 {
-    int status = 0;
+    int left = 0;
 
-    if (guardian_pipe < 0)
-        return;
-    close(guardian_pipe);
-    guardian_pipe = -1;
-    count = 0;
-    ck_assert_int_eq(waitpid(guardian, &status, 0), guardian);
-    ck_assert_int_eq(status, 0);
+    while (count > 0)
+        left += remove_group(paths[--count]);
+    ck_assert_int_eq(left, 0);
 }
 
 static void name_file(char path[2 * PATH_SIZE], const char *group, const char *file)

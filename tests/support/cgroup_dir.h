@@ -10,9 +10,12 @@
 const char *cgroup_dir_mount(const char *controller);
 
 /*
- * Makes a group below a folder, named by this process and `name`; its path is static until the next
- * call with another name. A process of its own removes it when this one ends, in whatever way.
+ * Starts the process that removes, when this one ends in whatever way, all groups that are made
+ * from now on. Before tests and not within one: it stays.
  */
+void cgroup_dir_begin(void);
+
+/* Makes a group below a folder, named by this process and `name`. Its path, until it is removed. */
 const char *cgroup_dir_make(const char *parent, const char *name);
 
 /* Removes all that were made, the last first; fails the test if one is still in use. */

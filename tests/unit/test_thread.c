@@ -141,6 +141,37 @@ START_TEST(test_list)
 }
 END_TEST
 
+/* A serial line whose output is a file has a thread, and so has each such port of a console. */
+START_TEST(test_list_of_writers)
+{
+    struct nestvirt_device *device;
+    int ends[2];
+
+    disk = memfd_create("output", MFD_CLOEXEC);
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_nv_ok(nestvirt_device_add(vm, "serial", &device, &error));
+    ck_nv_ok(nestvirt_device_set_fd(device, "output", disk, &error));
+    ck_nv_ok(nestvirt_device_add(vm, "console", &device, &error));
+    ck_nv_ok(nestvirt_device_set_u64(device, "ports", 3, &error));
+    ck_nv_ok(nestvirt_device_set_fd(device, "output", ends[1], &error)); /* needs none */
+    ck_nv_ok(nestvirt_device_set_fd(device, "output1", disk, &error));
+    ck_nv_ok(nestvirt_device_set_fd(device, "output2", disk, &error));
+    ck_nv_ok(set_nice(WORKER, EVERY, 2, &error));
+    ck_nv_ok(set_nice(WORKER, 2, 3, &error));
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    usleep(20000);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct nestvirt_thread_info info = info_of(WORKER, i);
+
+        ck_assert_str_eq((const char *)info.name, "nv-file");
+        ck_assert_int_eq(info.nice, i == 2 ? 3 : 2);
+    }
+    ck_nv_fails(set_nice(WORKER, 3, 1, &error), -ENOENT);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
 START_TEST(test_kept_and_applied_in_build)
 {
     struct nestvirt_thread_config config = nice_to(4);
@@ -334,7 +365,7 @@ START_TEST(test_worker_that_build_does_not_make)
 {
     add_disk();
     ck_nv_ok(set_nice(WORKER, 2, 1, &error));
-    ck_nv_fails_with(nestvirt_vm_build(vm, &error), -ENOENT, "disk worker 2");
+    ck_nv_fails_with(nestvirt_vm_build(vm, &error), -ENOENT, "worker 2");
     ck_assert_int_eq(nestvirt_vm_get_state(vm), NESTVIRT_STATE_NEW);
     add_disk(); /* now it does */
     ck_nv_ok(nestvirt_vm_build(vm, &error));
@@ -422,6 +453,7 @@ Suite *nv_test_suite(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_list);
+    tcase_add_test(tcase, test_list_of_writers);
     tcase_add_test(tcase, test_kept_and_applied_in_build);
     tcase_add_test(tcase, test_each_state);
     tcase_add_test(tcase, test_every_and_one);
