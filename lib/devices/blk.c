@@ -37,8 +37,10 @@ static const struct nv_property blk_properties[] = {
     BLK_SWITCH("writeback", is_writeback, 1,
                "1: writes are on the medium once the guest flushes; 0: once they complete"),
     BLK_SWITCH("discard", has_discard, 1, "let the guest give blocks back and zero them"),
-    BLK_SWITCH("lock", has_lock, 1,
-               "lock the image, so that nobody else writes it (read_only: nor reads it to write)"),
+    BLK_SWITCH(
+        "lock", has_lock, 1,
+        "lock the image, so that nobody else writes it (read_only: nor reads it to write); an "
+        "fd that the caller has locked already keeps that lock, and must not be of two disks"),
     BLK_TEXT("engine", engine, "how I/O is done: auto, threads or io_uring"),
     BLK_NUMBER("workers", wanted_workers, 2, 1, NV_WORKERS_MAX, "threads of the disk, 1 to 16"),
     BLK_TEXT("on_error", on_error,

@@ -34,8 +34,10 @@ static const struct nv_property vsock_properties[] = {
     { .name = "path",
       .type = NESTVIRT_PROPERTY_STRING,
       .offset = offsetof(struct nv_vsock, path),
-      .help = "Unix socket where programs send \"CONNECT port\" to reach the guest; the guest "
-              "reaches those that listen at path_PORT; without it nobody reaches anybody" },
+      .help =
+          "Unix socket where programs send \"CONNECT port\" to reach the guest; the guest "
+          "reaches those that listen at path_PORT; without it nobody reaches anybody; in a folder "
+          "whose file system answers at once, such as /run, as the event loop looks there" },
     { .name = "connections",
       .type = NESTVIRT_PROPERTY_U64,
       .offset = offsetof(struct nv_vsock, connections),

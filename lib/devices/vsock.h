@@ -14,7 +14,8 @@
  *
  *   vsock.c            class, properties, life, passes over the queues, the timer
  *   vsock_table.c      connections: making, finding, watching, ending
- *   vsock_host.c       Unix sockets: the listening one, new ones, bytes to and from them
+ *   vsock_listen.c     the socket file at the path
+ *   vsock_host.c       Unix sockets: clients, new ones, bytes to and from them
  *   vsock_from_guest.c packets of the transmit queue
  *   vsock_to_guest.c   packets into the receive queue
  *
@@ -217,11 +218,13 @@ void nv_vsock_destroy_table(struct nv_vsock *s);
 /* Wakes the device at this time. */
 void nv_vsock_arm(struct nv_vsock *s, uint64_t deadline_ns);
 
-/* --- Unix sockets (vsock_host.c) --- */
+/* --- The socket file (vsock_listen.c) --- */
 
 /* Listens at path; -errno with the remedy. stop: undoes it. */
 int nv_vsock_listen(struct nv_vsock *s, struct nestvirt_error **ret_error);
 void nv_vsock_stop_listening(struct nv_vsock *s);
+
+/* --- Unix sockets (vsock_host.c) --- */
 
 /* Watches for clients, or does not. */
 void nv_vsock_watch_listener(struct nv_vsock *s);
@@ -230,7 +233,8 @@ void nv_vsock_watch_listener(struct nv_vsock *s);
 void nv_vsock_accept(struct nv_vsock *s);
 void nv_vsock_adopt(struct nv_vsock *s, int fd);
 
-/* Connects to path_PORT: a descriptor or -errno. */
+/* Connects to a socket at a path, or at path_PORT: a descriptor or -errno. */
+int nv_vsock_connect_path(const char *path);
 int nv_vsock_connect(struct nv_vsock *s, uint32_t port);
 
 /* The loop saw these EPOLL* bits. */

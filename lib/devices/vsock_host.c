@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the socket device's Unix sockets: the listening one, its clients, and bytes both ways. */
+/* Owns the socket device's Unix sockets: those of clients and listeners, and bytes both ways. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -7,7 +7,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,7 +17,6 @@
 #include "host/file.h"
 
 enum {
-    BACKLOG = 128,
     ACCEPT_MAX = 16,  /* clients in a row, before the loop's other work has its turn */
     GIVE_PARTS = 64,  /* of a chain, in one call */
     FIRST_HELD = 4096 /* bytes; doubled as needed */
@@ -27,124 +25,28 @@ enum {
 /* Clients wait this long when descriptors or memory have run out. */
 static const uint64_t ACCEPT_RETRY_NS = 250000000;
 
-static int open_socket(void)
+int nv_vsock_connect_path(const char *path)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int length = snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    NV_AUTO_FD fd = -1;
 
-    return fd < 0 ? -errno : fd;
-}
-
-static int connect_to(const struct sockaddr_un *address)
-{
-    NV_AUTO_FD fd = open_socket();
-
+    if (length < 0 || (size_t)length >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return fd;
+        return -errno;
     /* Non-blocking: -EAGAIN when the other side has too many that wait. */
-    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
         return -errno;
     return nv_steal_fd(&fd);
 }
 
 int nv_vsock_connect(struct nv_vsock *s, uint32_t port)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int length;
-
     if (!s->path || !*s->path)
         return -ECONNREFUSED;
-    length = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u", s->path, port);
-    if (length < 0 || (size_t)length >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    return connect_to(&address);
-}
-
-static int path_error(const struct nv_vsock *s, int code, const char *hint, const char *problem,
-                      struct nestvirt_error **ret_error)
-{
-    return nv_fail(ret_error, code, nv_text("socket %s", s->path).s, hint, "%s", problem);
-}
-
-/* Makes room at the path if only a socket that nobody listens on is there. */
-static int remove_stale(const struct nv_vsock *s, const struct sockaddr_un *address,
-                        struct nestvirt_error **ret_error)
-{
-    struct stat info;
-    int r;
-
-    if (lstat(s->path, &info) < 0)
-        return errno == ENOENT ? 0
-                               : nv_fail_sys(ret_error, errno, s->path, "lstat", "check the path");
-    if (!S_ISSOCK(info.st_mode))
-        return path_error(s, -EEXIST, "use another path or remove the file",
-                          "there is something else than a socket", ret_error);
-    r = connect_to(address);
-    if (r >= 0)
-        close(r);
-    if (r != -ECONNREFUSED)
-        return path_error(s, -EADDRINUSE, "use another path, or end the program that listens there",
-                          "somebody listens there already", ret_error);
-    if (unlink(s->path) < 0 && errno != ENOENT)
-        return nv_fail_sys(ret_error, errno, s->path, "unlink", "remove the old socket file");
-    return 0;
-}
-
-static int bind_socket(const struct nv_vsock *s, int fd, struct nestvirt_error **ret_error)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int r;
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", s->path);
-    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-        return 0;
-    if (errno == EADDRINUSE) {
-        r = remove_stale(s, &address, ret_error);
-        if (r < 0)
-            return r;
-        if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-            return 0;
-    }
-    return nv_fail_sys(ret_error, errno, nv_text("socket %s", s->path).s, "bind",
-                       errno == ENOENT ? "make the folder first"
-                                       : "use a folder that this user may write to");
-}
-
-int nv_vsock_listen(struct nv_vsock *s, struct nestvirt_error **ret_error)
-{
-    NV_AUTO_FD fd = open_socket();
-    struct stat info;
-    int r;
-
-    if (fd < 0)
-        return nv_fail_sys(ret_error, -fd, "socket", "socket",
-                           nv_fd_hint(-fd, "free memory in this process"));
-    r = bind_socket(s, fd, ret_error);
-    if (r < 0)
-        return r;
-    /* What file it is, so that not another's is removed in the end. */
-    if (lstat(s->path, &info) == 0 && S_ISSOCK(info.st_mode)) {
-        s->listener_device = info.st_dev;
-        s->listener_inode = info.st_ino;
-    }
-    r = listen(fd, BACKLOG) < 0 ? -errno : 0;
-    s->listener.fd = nv_steal_fd(&fd);
-    return r < 0 ? nv_fail_sys(ret_error, -r, s->path, "listen", "use another path") : 0;
-}
-
-void nv_vsock_stop_listening(struct nv_vsock *s)
-{
-    struct stat info;
-
-    if (s->listener.fd < 0)
-        return;
-    if (s->listener_is_watched)
-        nv_loop_disable(s->loop, &s->listener);
-    s->listener_is_watched = false;
-    if (lstat(s->path, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == s->listener_inode &&
-        info.st_dev == s->listener_device)
-        unlink(s->path);
-    close(s->listener.fd);
-    s->listener.fd = -1;
+    return nv_vsock_connect_path(nv_text("%s_%u", s->path, port).s);
 }
 
 void nv_vsock_watch_listener(struct nv_vsock *s)

@@ -164,23 +164,55 @@ static int open_descriptor(struct nv_disk *disk, const struct nv_disk_config *co
     return open_path(config, path, ret_error);
 }
 
+/* Sets, or with F_UNLCK gives back, the lock of a descriptor's description. 0 or -errno. */
+static int set_lock(int fd, short type)
+{
+    struct flock range = { .l_type = type };
+
+    return fcntl(fd, F_OFD_SETLK, &range) < 0 ? -errno : 0;
+}
+
+/*
+ * A caller's descriptor may be given to several disks, and what shares a description shares its
+ * lock: such a disk opens the file once more, only to lock it. If somebody has a lock already, it
+ * may be the caller's own, by this very description: then that is asked.
+ */
+static int take_lock(struct nv_disk *disk, const struct nv_disk_config *config)
+{
+    short type = config->is_read_only ? F_RDLCK : F_WRLCK;
+    NV_AUTO_FD anew = -1;
+    int r;
+
+    if (!disk->is_own) {
+        const struct nv_text path = nv_text("/proc/self/fd/%d", disk->fd);
+
+        anew = open(path.s, (config->is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY);
+        if (anew >= 0 && set_lock(anew, type) == 0) {
+            disk->lock_fd = nv_steal_fd(&anew);
+            return 0;
+        }
+    }
+    r = set_lock(disk->fd, type);
+    if (r == 0)
+        disk->lock_fd = disk->fd;
+    return r;
+}
+
 static int lock(struct nv_disk *disk, const struct nv_disk_config *config,
                 struct nestvirt_error **ret_error)
 {
-    struct flock range = { .l_type = config->is_read_only ? F_RDLCK : F_WRLCK };
+    int r = take_lock(disk, config);
 
-    if (fcntl(disk->fd, F_OFD_SETLK, &range) == 0) {
-        disk->is_locked = true;
+    if (r == 0)
         return 0;
-    }
-    if (errno == EAGAIN || errno == EACCES)
+    if (r == -EAGAIN || r == -EACCES)
         return nv_fail(ret_error, -EBUSY, disk_name(config).s,
                        config->is_read_only
                            ? "stop its other user, or set lock to 0"
                            : "stop its other user, open it read_only everywhere, or set lock to 0",
                        "is in use by another VM or program that %s it",
                        config->is_read_only ? "writes" : "reads or writes");
-    return nv_fail_sys(ret_error, errno, disk_name(config).s, "fcntl(F_OFD_SETLK)",
+    return nv_fail_sys(ret_error, -r, disk_name(config).s, "fcntl(F_OFD_SETLK)",
                        "set lock to 0 where the file system has no locks");
 }
 
@@ -273,7 +305,9 @@ int nv_disk_open(struct nv_disk *disk, const struct nv_disk_config *config, uint
 {
     int r = nv_disk_check(config, ret_error);
 
-    *disk = (struct nv_disk){ .fd = -1, .is_own = config->path, .is_direct = config->is_direct };
+    *disk = (struct nv_disk){
+        .fd = -1, .lock_fd = -1, .is_own = config->path, .is_direct = config->is_direct
+    };
     if (r < 0)
         return r;
     r = config->path ? open_path(config, config->path, ret_error)
@@ -292,13 +326,13 @@ int nv_disk_open(struct nv_disk *disk, const struct nv_disk_config *config, uint
 /* A caller's descriptor stays open, so that the lock has to be given back by itself. */
 void nv_disk_close(struct nv_disk *disk)
 {
-    struct flock range = { .l_type = F_UNLCK };
-
     if (disk->fd < 0)
         return;
-    if (disk->is_locked)
-        fcntl(disk->fd, F_OFD_SETLK, &range);
+    if (disk->lock_fd >= 0)
+        set_lock(disk->lock_fd, F_UNLCK);
+    if (disk->lock_fd >= 0 && disk->lock_fd != disk->fd)
+        close(disk->lock_fd);
     if (disk->is_own)
         close(disk->fd);
-    *disk = (struct nv_disk){ .fd = -1 };
+    *disk = (struct nv_disk){ .fd = -1, .lock_fd = -1 };
 }

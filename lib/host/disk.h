@@ -27,9 +27,9 @@ struct nv_disk_config {
 
 /* Once open it may be used by any number of threads at a time. */
 struct nv_disk {
-    int fd; /* -1: not open */
+    int fd;      /* -1: not open */
+    int lock_fd; /* whose description has the lock; -1: there is none */
     bool is_own;
-    bool is_locked;
     bool is_block;
     bool is_direct;
     atomic_bool has_no_cached; /* the file system cannot say what is cached */

@@ -222,6 +222,53 @@ START_TEST(test_locked)
 }
 END_TEST
 
+/* Two disks on duplicates of one descriptor find each other, though these share their locks. */
+START_TEST(test_locked_by_descriptor)
+{
+    static struct virtio_guest other;
+    int fd = open(blk_path, O_RDWR | O_CLOEXEC);
+
+    blk_set_text("path", "");
+    ck_assert_int_eq(guest_set_fd(&guest, "fd", fd), 0);
+    ck_assert_int_eq(guest_wire(&guest), 0);
+    ck_assert_int_eq(guest_new(&other, "blk", 0), 0);
+    ck_assert_int_eq(guest_set_fd(&other, "fd", fd), 0);
+    ck_assert_int_eq(guest_wire(&other), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(other.error, "stop its other user"));
+    ck_assert_int_eq(guest_set_u64(&other, "read_only", 1), 0);
+    ck_assert_int_eq(guest_wire(&other), -EBUSY);
+    guest_unbuild(&guest);
+    blk_set("read_only", 1);
+    ck_assert_int_eq(guest_wire(&guest), 0);
+    ck_assert_int_eq(guest_wire(&other), 0);
+    guest_unbuild(&other);
+    guest_unbuild(&guest);
+    ck_assert_int_eq(guest_set_u64(&other, "read_only", 0), 0);
+    ck_assert_int_eq(guest_wire(&other), 0); /* no lock is left of the first */
+    guest_free(&other);
+    close(fd);
+}
+END_TEST
+
+/* A caller that has locked its descriptor may give it to a disk; others are still kept off. */
+START_TEST(test_locked_by_caller)
+{
+    static struct virtio_guest other;
+    struct flock range = { .l_type = F_WRLCK };
+    int fd = open(blk_path, O_RDWR | O_CLOEXEC);
+
+    ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &range), 0);
+    blk_set_text("path", "");
+    ck_assert_int_eq(guest_set_fd(&guest, "fd", fd), 0);
+    ck_assert_int_eq(guest_wire(&guest), 0);
+    ck_assert_int_eq(guest_new(&other, "blk", 0), 0);
+    ck_assert_int_eq(guest_set_string(&other, "path", blk_path), 0);
+    ck_assert_int_eq(guest_wire(&other), -EBUSY);
+    guest_free(&other);
+    close(fd);
+}
+END_TEST
+
 /* Gone, or a pipe in its place, between validation and build. */
 START_TEST(test_vanishing)
 {
@@ -313,6 +360,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_permissions);
     tcase_add_test(tcase, test_descriptors);
     tcase_add_test(tcase, test_locked);
+    tcase_add_test(tcase, test_locked_by_descriptor);
+    tcase_add_test(tcase, test_locked_by_caller);
     tcase_add_test(tcase, test_vanishing);
     tcase_add_test(tcase, test_unlinked_while_running);
     tcase_add_test(tcase, test_hostile_55_blk_header_of_another_format);

@@ -232,6 +232,33 @@ START_TEST(test_net_pairs)
 }
 END_TEST
 
+/* Frames that come after a pair was attached, and before a pass over its queue, are new ones. */
+START_TEST(test_net_pairs_lose_nothing)
+{
+    enum { FRAMES = 16 };
+    uint8_t frame[100];
+
+    setup_pairs(0, 4, GUEST_ALL);
+    for (uint32_t pair = 0; pair < 4; pair++)
+        for (int i = 0; i < 28; i++)
+            net_add_buffer(2 * pair, 200);
+    guest_kick(&net.guest, RX);
+    ck_assert_int_eq(set_pairs(4), 0);
+    ck_assert_uint_eq(net.device->attached, 4);
+    net_frame(frame, sizeof(frame), 0);
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        frame[10] = (uint8_t)(i * 37);
+        frame[11] = (uint8_t)(i * 59);
+        net_host_send(NULL, frame, sizeof(frame));
+    }
+    for (uint32_t pair = 0; pair < 4; pair++)
+        guest_kick(&net.guest, 2 * pair);
+    ck_assert_uint_eq(guest_get_u64(&net.guest, "rx_dropped"), 0);
+    ck_assert_uint_eq(guest_get_u64(&net.guest, "rx_packets"), FRAMES);
+    ck_assert_uint_lt(guest_used_index(&net.guest, RX), FRAMES);
+}
+END_TEST
+
 START_TEST(test_hostile_43_net_pairs)
 {
     static const uint8_t bad[][6] = { { 4, 0 }, { 4, 0, 1 }, { 4, 0, 1, 0, 0 }, { 4, 1, 1, 0 } };
@@ -512,6 +539,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_net_property_names);
     tcase_add_test(tcase, test_net_driver_sets_mac);
     tcase_add_test(tcase, test_net_pairs);
+    tcase_add_test(tcase, test_net_pairs_lose_nothing);
     tcase_add_test(tcase, test_net_pairs_not_negotiated);
     tcase_add_test(tcase, test_hostile_43_net_pairs);
     tcase_add_test(tcase, test_hostile_43_net_pairs_storm);

@@ -3,6 +3,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -139,6 +141,100 @@ START_TEST(test_no_folder)
 }
 END_TEST
 
+enum { RIVALS = 4 };
+
+/* A device's listening part, and whether it came to the path. */
+struct rival {
+    struct nv_vsock device;
+    pthread_barrier_t *start;
+    int result;
+};
+
+static void *take_path(void *argument)
+{
+    struct rival *rival = argument;
+
+    pthread_barrier_wait(rival->start);
+    rival->result = nv_vsock_listen(&rival->device, NULL);
+    return NULL;
+}
+
+static unsigned compete(struct rival *rivals, pthread_barrier_t *start)
+{
+    pthread_t threads[RIVALS];
+    unsigned winners = 0;
+
+    for (unsigned i = 0; i < RIVALS; i++) {
+        memset(&rivals[i].device, 0, sizeof(rivals[i].device));
+        rivals[i].device.path = vs_path;
+        rivals[i].device.hash_key = i;
+        rivals[i].device.listener.fd = -1;
+        rivals[i].start = start;
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, take_path, &rivals[i]), 0);
+    }
+    for (unsigned i = 0; i < RIVALS; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert(rivals[i].result == 0 || rivals[i].result == -EADDRINUSE);
+        winners += rivals[i].result == 0;
+    }
+    return winners;
+}
+
+/* Several want one path, where a stale file is or nothing: one gets it, and is found there. */
+START_TEST(test_one_of_several)
+{
+    static struct rival rivals[RIVALS];
+    pthread_barrier_t start;
+
+    pthread_barrier_init(&start, NULL, RIVALS);
+    for (int round = 0; round < 300; round++) {
+        if (round % 2)
+            close(listen_at(vs_path));
+        ck_assert_uint_eq(compete(rivals, &start), 1);
+        vs_must_be_alone();
+        close(vs_come(vs_path));
+        for (unsigned i = 0; i < RIVALS; i++)
+            nv_vsock_stop_listening(&rivals[i].device);
+        ck_assert(!vs_exists(vs_path));
+    }
+    pthread_barrier_destroy(&start);
+}
+END_TEST
+
+static atomic_bool is_over;
+static atomic_uint absent;
+
+static void *look_always(void *argument)
+{
+    while (!atomic_load(&is_over))
+        if (!vs_exists(vs_path))
+            atomic_fetch_add(&absent, 1);
+    return NULL;
+}
+
+/* Who looks at the path while a stale file is replaced always finds a socket. */
+START_TEST(test_replaced_at_once)
+{
+    pthread_t thread;
+
+    close(listen_at(vs_path));
+    atomic_store(&absent, 0);
+    atomic_store(&is_over, false);
+    ck_assert_int_eq(pthread_create(&thread, NULL, look_always, NULL), 0);
+    for (int round = 0; round < 500; round++) {
+        struct nv_vsock device = { .path = vs_path, .listener = { .fd = -1 } };
+
+        ck_assert_int_eq(nv_vsock_listen(&device, NULL), 0);
+        close(device.listener.fd); /* stale, as after a kill */
+    }
+    atomic_store(&is_over, true);
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(atomic_load(&absent), 0);
+    vs_must_be_alone();
+    unlink(vs_path);
+}
+END_TEST
+
 /* Only our own socket is removed in the end. */
 START_TEST(test_path_is_taken_over)
 {
@@ -166,6 +262,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_something_else_at_the_path);
     tcase_add_test(tcase, test_somebody_listens_at_the_path);
     tcase_add_test(tcase, test_no_folder);
+    tcase_add_test(tcase, test_one_of_several);
+    tcase_add_test(tcase, test_replaced_at_once);
     tcase_add_test(tcase, test_path_is_taken_over);
     return suite;
 }

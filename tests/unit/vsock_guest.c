@@ -102,6 +102,18 @@ void vs_add_both(Suite *suite, void (*add)(TCase *tcase))
     add(looped);
 }
 
+void vs_must_be_alone(void)
+{
+    DIR *folder = opendir(vs_folder);
+    const struct dirent *entry;
+
+    ck_assert_ptr_nonnull(folder);
+    while ((entry = readdir(folder)))
+        ck_assert_msg(entry->d_name[0] == '.' || strcmp(entry->d_name, "s") == 0, "there is %s",
+                      entry->d_name);
+    closedir(folder);
+}
+
 bool vs_exists(const char *path)
 {
     struct stat info;

@@ -45,6 +45,9 @@ void vs_add_both(Suite *suite, void (*add)(TCase *tcase));
 
 /* Whether there is a file; and a client that never waits: its descriptor. */
 bool vs_exists(const char *path);
+
+/* Nothing is in the folder but the socket file, if that. */
+void vs_must_be_alone(void);
 int vs_come(const char *path);
 
 /* A header of the guest to the host; from VS_GUEST_PORT to VS_PORT with credit unless changed. */
