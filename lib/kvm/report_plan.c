@@ -62,9 +62,8 @@ static void count_costs(const struct nestvirt_report *report,
                         const struct nestvirt_plan_config *config, struct cost *cost)
 {
     const uint64_t pages = config->memory_size / NV_PAGE_SIZE;
-    const uint64_t files =
-        config->files +
-        count(config, VM_DESCRIPTORS, VCPU_DESCRIPTORS, LOOP_DESCRIPTORS, DEVICE_DESCRIPTORS);
+    const uint64_t files = config->files + count(config, VM_DESCRIPTORS, VCPU_DESCRIPTORS,
+                                                 LOOP_DESCRIPTORS, DEVICE_DESCRIPTORS);
     const uint64_t threads = count(config, VM_THREADS, VCPU_THREADS, LOOP_THREADS, DEVICE_THREADS);
     const uint64_t idle = VM_BYTES + config->vcpus * VCPU_BYTES + config->devices * DEVICE_BYTES +
                           (report->has_paging ? 0 : pages * SLOT_BYTES);
