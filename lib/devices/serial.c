@@ -40,6 +40,7 @@ struct serial_state {
 
     pthread_mutex_t lock; /* everything below; vCPUs and the loop come here */
     bool is_wired;
+    bool is_ending; /* nothing is watched any more */
     struct nv_irq *irq;
     struct nestvirt_loop *loop;
     uint8_t pin;
@@ -124,6 +125,8 @@ static void raise_transmit_empty(struct serial_state *s)
  */
 static void watch(struct serial_state *s, struct nv_source *source, uint32_t events, bool on)
 {
+    if (s->is_ending)
+        return;
     if (on && !source->place)
         nv_loop_add(s->loop, source, events);
     else if (!on && source->place)
@@ -410,6 +413,7 @@ static int serial_claim(struct nestvirt_device *device, const struct nv_device_e
 
     pthread_mutex_init(&s->lock, NULL);
     s->is_wired = true;
+    s->is_ending = false;
     s->output.fd = s->input.fd = -1;
     s->irq = env->irq;
     r = nv_device_claim_port(env, s->port, SERIAL_PORTS, serial_access, s, ret_error);
@@ -434,16 +438,29 @@ static int serial_wire(struct nestvirt_device *device, const struct nv_device_en
     return r < 0 ? r : wire_input(s, ret_error);
 }
 
+static void end_watching(struct serial_state *s)
+{
+    NV_GUARD(&s->lock);
+    s->is_ending = true;
+}
+
+/* A callback that is under way would add its source again. */
+static void leave_loop(struct serial_state *s)
+{
+    if (!s->loop)
+        return;
+    end_watching(s);
+    nv_loop_remove(s->loop, &s->output_source);
+    nv_loop_remove(s->loop, &s->input_source);
+}
+
 static void serial_unbuild(struct nestvirt_device *device)
 {
     struct serial_state *s = device->state;
 
     if (!s->is_wired)
         return;
-    if (s->loop) {
-        nv_loop_remove(s->loop, &s->output_source);
-        nv_loop_remove(s->loop, &s->input_source);
-    }
+    leave_loop(s);
     /* What a slow reader has not taken by now. A file takes what it was given. */
     nv_count(&s->dropped, s->out_length + nv_stream_close(&s->output));
     nv_stream_close(&s->input);
