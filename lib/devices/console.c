@@ -333,6 +333,15 @@ static int console_changed(struct nestvirt_device *device, const struct nv_prope
     return 0;
 }
 
+static void console_send(struct nestvirt_device *device, nv_errand_fn *fn, void *user_data,
+                         struct nv_errand_result *result)
+{
+    struct nv_console *console = device->state;
+
+    for (uint32_t i = 0; i < NV_CONSOLE_PORTS_MAX; i++)
+        nv_stream_send(&console->ports[i].output, fn, user_data, result);
+}
+
 const struct nv_device_class nv_device_console = {
     .name = "console",
     .help = "virtio console: terminals and named byte streams on descriptors of the caller",
@@ -345,5 +354,6 @@ const struct nv_device_class nv_device_console = {
     .unbuild = console_unbuild,
     .start = console_start,
     .stop = console_stop,
+    .send = console_send,
     .changed = console_changed,
 };
