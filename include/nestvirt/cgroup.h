@@ -9,8 +9,10 @@
  * thread touches them. Whoever wants to limit a VM's memory runs it in a process of its own and
  * puts that into a group (cgroup.procs).
  *
- * The library makes no groups, sets no limits and removes nothing: that is the caller's. A thread
- * joins after it was created and the VM too, which costs less than creating a VM inside of a group.
+ * The library makes no groups, sets no limits and removes nothing: that is the caller's; a group
+ * can be removed once the VM was freed. A thread joins after it was created and the VM too, which
+ * costs less than creating a VM inside of a group. For each group that is set the library keeps a
+ * descriptor open, so that later builds join it without the right to open its files.
  */
 #ifndef NESTVIRT_CGROUP_H
 #define NESTVIRT_CGROUP_H

@@ -141,14 +141,24 @@ static int add_ioeventfd(struct nestvirt_error **e)
     return nestvirt_ioeventfd_add(vm, &config, e);
 }
 
+static int set_threads(struct nestvirt_error **e)
+{
+    struct nestvirt_thread_config config;
+
+    nestvirt_thread_config_init(&config, sizeof(config));
+    config.flags = NESTVIRT_THREAD_SET_NICE;
+    config.nice = 1;
+    return nestvirt_thread_set(vm, NESTVIRT_THREAD_VCPU, NESTVIRT_THREAD_EVERY, &config, e);
+}
+
 static int build(struct nestvirt_error **e)
 {
     return nestvirt_vm_build(vm, e);
 }
 
 static int (*const steps[])(struct nestvirt_error **e) = {
-    make_vm,    add_low,     add_high,  add_serial,    add_reset, add_exit,
-    add_kernel, add_handler, add_irqfd, add_ioeventfd, build,
+    make_vm,    add_low,     add_high,  add_serial,    add_reset,   add_exit,
+    add_kernel, add_handler, add_irqfd, add_ioeventfd, set_threads, build,
 };
 
 enum { STEPS = NV_ARRAY_SIZE(steps), BUILD = STEPS - 1 };
