@@ -7,6 +7,7 @@
 
 #include "core/util.h"
 #include "memory/layout.h"
+#include "memory/numa.h"
 #include "vm/vm.h"
 
 static int create_vm(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
@@ -221,6 +222,8 @@ int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         r = nv_irq_attach(&vm->irq, vm->host, vm->group.vm_fd, ret_error);
     if (r >= 0)
         r = nv_bus_attach(&vm->bus, vm->host, vm->group.vm_fd, ret_error);
+    if (r >= 0)
+        r = nv_memory_check_placed(&vm->memory, ret_error);
     if (r >= 0)
         r = nv_vm_settle_threads(vm, ret_error);
     if (r < 0) {

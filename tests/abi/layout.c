@@ -146,6 +146,15 @@ FIELD(nestvirt_memory_config, numa_policy, 56, 4);
 FIELD(nestvirt_memory_config, guest_node, 60, 4);
 FIELD(nestvirt_memory_config, numa_nodes, 64, 8);
 
+SIZE(nestvirt_memory_placement, 40);
+FIELD(nestvirt_memory_placement, size, 0, 4);
+FIELD(nestvirt_memory_placement, flags, 4, 4);
+FIELD(nestvirt_memory_placement, policy, 8, 4);
+FIELD(nestvirt_memory_placement, reserved, 12, 4);
+FIELD(nestvirt_memory_placement, resident, 16, 8);
+FIELD(nestvirt_memory_placement, absent, 24, 8);
+FIELD(nestvirt_memory_placement, elsewhere, 32, 8);
+
 SIZE(nestvirt_need, 40);
 FIELD(nestvirt_need, size, 0, 4);
 FIELD(nestvirt_need, flags, 4, 4);
@@ -460,8 +469,10 @@ VALUE(NESTVIRT_NUMA_BIND, 2);
 VALUE(NESTVIRT_NUMA_DEFAULT, 0);
 VALUE(NESTVIRT_NUMA_INTERLEAVE, 5);
 VALUE(NESTVIRT_NUMA_LOCAL, 1);
+VALUE(NESTVIRT_NUMA_MOVE, 2);
 VALUE(NESTVIRT_NUMA_PREFERRED, 3);
 VALUE(NESTVIRT_NUMA_PREFERRED_MANY, 4);
+VALUE(NESTVIRT_NUMA_STRICT, 1);
 VALUE(NESTVIRT_PRIVILEGE_GID, 2);
 VALUE(NESTVIRT_PRIVILEGE_GROUPS, 4);
 VALUE(NESTVIRT_PRIVILEGE_GROUPS_MAX, 65536);
