@@ -152,6 +152,7 @@ static void describe_machine(const struct nestvirt_vm *vm, struct nv_boot_machin
         .has_irqchip = vm->chip != NESTVIRT_CHIP_NONE,
         .has_pic = vm->chip == NESTVIRT_CHIP_KERNEL,
         .level_pins = nv_irq_level_pins(&vm->irq),
+        .nodes = vm->nodes,
     };
     for (uint32_t i = 0; i < vm->device_count; i++) {
         struct nv_device_place place = { 0 };
