@@ -92,6 +92,15 @@ void nestvirt_memory_config_init(struct nestvirt_memory_config *config, size_t c
  * beyond the address space (2^46) or a length above 16 TiB; -EEXIST where it would overlap another
  * region or the library's own windows; -ENOSPC when KVM's memory slots are used up; -ENOMEM;
  * -EFBIG; -EBUSY in another state.
+ * Of numa_policy and numa_nodes: -EINVAL for an unknown policy, one without the nodes it needs or
+ * with nodes it does not have, several nodes for PREFERRED, a malformed or empty list, a node that
+ * does not exist, is offline, has no memory or is outside of the process's cpuset, and for
+ * MEMORY_NUMA_STRICT without nodes; -ENOTSUP without libnuma or on a kernel without NUMA; -ENOMEM
+ * where BIND's nodes have less memory than is to be touched or locked in build. If the host refuses
+ * a policy (a sandbox without mbind(2), PREFERRED_MANY before Linux 5.15), the region is added
+ * without it and the log says so; with MEMORY_NUMA_STRICT the call fails with the kernel's code.
+ * MEMORY_NUMA_STRICT with PREFAULT or LOCK: nestvirt_vm_build() fails with -EIO if a page is on
+ * another node. Pages that a file's cache holds already stay where they are.
  */
 int nestvirt_memory_add(struct nestvirt_vm *vm, const struct nestvirt_memory_config *config,
                         struct nestvirt_error **ret_error);
@@ -105,7 +114,8 @@ int nestvirt_memory_remove(struct nestvirt_vm *vm, uint32_t region,
 
 /*
  * Reads the configuration of a region back. With the default layout, address is 0 and length the
- * sum of both parts. Any state. -ENOENT for an unknown number.
+ * sum of both parts. numa_nodes is the library's, valid until the region is removed. Any state.
+ * -ENOENT for an unknown number.
  */
 int nestvirt_memory_get(struct nestvirt_vm *vm, uint32_t region,
                         struct nestvirt_memory_config *config, struct nestvirt_error **ret_error);
@@ -128,6 +138,63 @@ int nestvirt_memory_write(struct nestvirt_vm *vm, uint64_t address, const void *
  */
 int nestvirt_memory_get_pointer(struct nestvirt_vm *vm, uint64_t address, size_t length,
                                 void **ret_pointer, struct nestvirt_error **ret_error);
+
+/* flags of nestvirt_memory_set_numa() */
+enum {
+    NESTVIRT_NUMA_STRICT = 1 << 0, /* fail if a page is, or stays, on another node */
+    NESTVIRT_NUMA_MOVE = 1 << 1    /* move the pages that are on other nodes */
+};
+
+/*
+ * Changes the policy for nodes of a region: pages touched from now on follow it, and with
+ * NESTVIRT_NUMA_MOVE those that are resident move, while the guest runs. The kernel moves what only
+ * this process has mapped; pages that are pinned, merged by KSM or shared with another process stay
+ * where they are. The region's configuration tells what it was added with; the policy that holds is
+ * in nestvirt_memory_placement.
+ *
+ * policy: NESTVIRT_NUMA_*. nodes: as nestvirt_memory_config.numa_nodes, copied.
+ * flags: NESTVIRT_NUMA_STRICT and NESTVIRT_NUMA_MOVE, both only for policies with nodes.
+ * The host's nodes are read from sysfs at each call, and libnuma is loaded at the first one of the
+ * process: a sandbox must leave that possible, if policies are to change later.
+ * Any state; moving takes as long as copying the pages does, and other calls that change the VM
+ * wait. Errors: those of nestvirt_memory_add() for nodes; -ENOENT for an unknown region; -EIO with
+ * NESTVIRT_NUMA_STRICT when pages are elsewhere (the error says how many): the policy is then as it
+ * was, but pages that moved have moved; -EDEADLK on the VM's own threads; -EPERM where a sandbox
+ * forbids mbind(2); -ENOMEM.
+ */
+int nestvirt_memory_set_numa(struct nestvirt_vm *vm, uint32_t region, uint32_t policy,
+                             const char *nodes, uint32_t flags, struct nestvirt_error **ret_error);
+
+/*
+ * Where the pages of a region are. Pages are counted by 4096 bytes, huge ones as all they consist
+ * of: one of 2 MiB is 512.
+ */
+struct nestvirt_memory_placement {
+    uint32_t size;
+    uint32_t flags;     /* 0 */
+    uint32_t policy;    /* NESTVIRT_NUMA_*, as the kernel has it now */
+    uint32_t reserved;  /* 0 */
+    uint64_t resident;  /* pages of this process's mapping that are in memory */
+    uint64_t absent;    /* never touched here, swapped out, or a page of zeroes that all share */
+    uint64_t elsewhere; /* resident on nodes that the caller's array has no place for */
+};
+
+/* Zeroes the structure and sets its size; never writes past caller_size bytes. */
+void nestvirt_memory_placement_init(struct nestvirt_memory_placement *placement,
+                                    size_t caller_size);
+
+/*
+ * Asks the kernel for the node of each page (move_pages(2)). Nothing is touched or made resident.
+ * The guest may run: each page was where it is said to be at the moment it was looked at.
+ *
+ * pages: filled with the number of pages on node 0, 1, ... count - 1. NULL if count is 0.
+ * Any state, any thread. Takes some tenths of a microsecond for each page of the region.
+ * Errors: -ENOENT for an unknown region; -ENOTSUP without libnuma, or if somebody else has set a
+ * policy that this library does not know; -EFAULT, -EINVAL, -ENOMEM.
+ */
+int nestvirt_memory_get_placement(struct nestvirt_vm *vm, uint32_t region,
+                                  struct nestvirt_memory_placement *placement, uint64_t *pages,
+                                  uint32_t count, struct nestvirt_error **ret_error);
 
 #ifdef __cplusplus
 }

@@ -11,6 +11,7 @@
 #include <nestvirt/host.h>
 #include <nestvirt/ksm.h>
 #include <nestvirt/memory.h>
+#include <nestvirt/numa.h>
 #include <nestvirt/privilege.h>
 #include <nestvirt/report.h>
 #include <nestvirt/thread.h>

@@ -3,8 +3,12 @@
 #include <stddef.h>
 
 #include "api/api.h"
+#include "memory/numa.h"
 
-enum { MEMORY_CONFIG_FIRST = offsetof(struct nestvirt_memory_config, offset) };
+enum {
+    MEMORY_CONFIG_FIRST = offsetof(struct nestvirt_memory_config, offset),
+    PLACEMENT_FIRST = sizeof(struct nestvirt_memory_placement)
+};
 
 NV_EXPORT void nestvirt_memory_config_init(struct nestvirt_memory_config *config,
                                            size_t caller_size)
@@ -19,6 +23,8 @@ NV_EXPORT int nestvirt_memory_add(struct nestvirt_vm *vm,
                                   struct nestvirt_error **ret_error)
 {
     struct nestvirt_memory_config ours;
+    struct nv_log log;
+    int refused = 0;
     int r = nv_api_vm(vm, ret_error);
 
     if (r == 0)
@@ -30,7 +36,14 @@ NV_EXPORT int nestvirt_memory_add(struct nestvirt_vm *vm,
         return r;
     ours.size = sizeof(ours);
     r = nv_memory_add(&vm->memory, &ours, ret_error);
+    if (r >= 0)
+        refused = nv_memory_refused(&vm->memory, (uint32_t)r);
+    log = vm->log;
     nv_api_leave(vm);
+    if (refused) /* no callback runs with a lock held */
+        nv_log(&log, NESTVIRT_LOG_WARNING,
+               "vm %s: memory region %d: the host refuses its policy for nodes (mbind: %s)",
+               vm->name, r, nv_error_code_name(-refused));
     return r;
 }
 
@@ -130,4 +143,45 @@ NV_EXPORT int nestvirt_memory_get_pointer(struct nestvirt_vm *vm, uint64_t addre
     MAP_GUARD(vm);
     *ret_pointer = nv_memory_at(&vm->memory, nv_gpa_at(address), length);
     return *ret_pointer ? 0 : outside(vm, address, length, ret_error);
+}
+
+NV_EXPORT int nestvirt_memory_set_numa(struct nestvirt_vm *vm, uint32_t region, uint32_t policy,
+                                       const char *nodes, uint32_t flags,
+                                       struct nestvirt_error **ret_error)
+{
+    int r = nv_api_enter(vm, "set the policy for nodes", ret_error);
+
+    if (r < 0)
+        return r;
+    r = nv_memory_set_numa(&vm->memory, region, policy, nodes, flags, ret_error);
+    nv_api_leave(vm);
+    return r;
+}
+
+NV_EXPORT void nestvirt_memory_placement_init(struct nestvirt_memory_placement *placement,
+                                              size_t caller_size)
+{
+    nv_struct_init(placement, caller_size);
+}
+
+NV_EXPORT int nestvirt_memory_get_placement(struct nestvirt_vm *vm, uint32_t region,
+                                            struct nestvirt_memory_placement *placement,
+                                            uint64_t *pages, uint32_t count,
+                                            struct nestvirt_error **ret_error)
+{
+    struct nestvirt_memory_placement ours;
+    int r = nv_api_vm(vm, ret_error);
+
+    if (r == 0)
+        r = nv_struct_check(placement, PLACEMENT_FIRST, "memory placement", ret_error);
+    if (r == 0 && count > 0)
+        r = nv_api_pointer(pages, "pages", ret_error);
+    if (r < 0)
+        return r;
+    MAP_GUARD(vm);
+    r = nv_memory_get_placement(&vm->memory, region, &ours, pages, count, ret_error);
+    if (r < 0)
+        return r;
+    return nv_struct_out(placement, &ours, sizeof(ours), PLACEMENT_FIRST, "memory placement",
+                         ret_error);
 }

@@ -75,8 +75,7 @@ static uint64_t address_of(size_t offset)
     return NV_LAYOUT_ACPI + offset;
 }
 
-/* Opens a table with its header [5.2.6]; returns its offset. */
-static size_t begin(struct nv_tables *tables, const char *signature, uint8_t revision)
+size_t nv_acpi_begin(struct nv_tables *tables, const char *signature, uint8_t revision)
 {
     size_t start;
 
@@ -94,7 +93,7 @@ static size_t begin(struct nv_tables *tables, const char *signature, uint8_t rev
     return start;
 }
 
-static void end(struct nv_tables *tables, size_t start)
+void nv_acpi_end(struct nv_tables *tables, size_t start)
 {
     nv_tables_set_u32(tables, start + HEADER_LENGTH, (uint32_t)(tables->length - start));
     nv_tables_checksum(tables, start, tables->length - start, start + HEADER_CHECKSUM);
@@ -139,7 +138,7 @@ static size_t write_fadt(struct nv_tables *tables, const struct nv_boot_machine 
     uint8_t fadt[FADT_SIZE] = { 0 };
     uint32_t flags = FLAG_WBINVD | FLAG_C1 | FLAG_NO_FIXED_POWER_BUTTON |
                      FLAG_NO_FIXED_SLEEP_BUTTON | FLAG_HW_REDUCED;
-    size_t start = begin(tables, "FACP", FADT_REVISION);
+    size_t start = nv_acpi_begin(tables, "FACP", FADT_REVISION);
 
     nv_put_le16(fadt + FADT_C2_LATENCY, FADT_NO_C_STATE);
     nv_put_le16(fadt + FADT_C3_LATENCY, FADT_NO_C_STATE);
@@ -156,7 +155,7 @@ static size_t write_fadt(struct nv_tables *tables, const struct nv_boot_machine 
     }
     nv_put_le32(fadt + FADT_FLAGS, flags);
     nv_tables_data(tables, fadt + HEADER_SIZE, FADT_SIZE - HEADER_SIZE);
-    end(tables, start);
+    nv_acpi_end(tables, start);
     return start;
 }
 
@@ -225,7 +224,7 @@ static void write_ioapic(struct nv_tables *tables, const struct nv_boot_machine 
 
 static size_t write_madt(struct nv_tables *tables, const struct nv_boot_machine *machine)
 {
-    size_t start = begin(tables, "APIC", MADT_REVISION);
+    size_t start = nv_acpi_begin(tables, "APIC", MADT_REVISION);
 
     nv_tables_u32(tables, NV_LAYOUT_LAPIC);
     nv_tables_u32(tables, machine->has_pic ? MADT_PCAT_COMPAT : 0);
@@ -234,27 +233,38 @@ static size_t write_madt(struct nv_tables *tables, const struct nv_boot_machine 
         write_ioapic(tables, machine);
         write_nmis(tables, machine->vcpus);
     }
-    end(tables, start);
+    nv_acpi_end(tables, start);
     return start;
 }
 
-static void write_tables(struct nv_tables *tables, const struct nv_boot_machine *machine)
+static void write_tables(struct nv_tables *tables, const struct nv_boot_machine *machine,
+                         const struct nv_memory *memory)
 {
     size_t dsdt;
     size_t fadt;
     size_t madt;
+    size_t srat = 0;
+    size_t slit = 0;
     size_t xsdt;
 
     write_rsdp(tables);
-    dsdt = begin(tables, "DSDT", DSDT_REVISION);
+    dsdt = nv_acpi_begin(tables, "DSDT", DSDT_REVISION);
     nv_dsdt_write(tables, machine);
-    end(tables, dsdt);
+    nv_acpi_end(tables, dsdt);
     fadt = write_fadt(tables, machine, dsdt);
     madt = write_madt(tables, machine);
-    xsdt = begin(tables, "XSDT", XSDT_REVISION);
+    if (machine->nodes) {
+        srat = nv_srat_write(tables, machine, memory);
+        slit = nv_slit_write(tables, machine->nodes);
+    }
+    xsdt = nv_acpi_begin(tables, "XSDT", XSDT_REVISION);
     nv_tables_u64(tables, address_of(fadt));
     nv_tables_u64(tables, address_of(madt));
-    end(tables, xsdt);
+    if (machine->nodes) {
+        nv_tables_u64(tables, address_of(srat));
+        nv_tables_u64(tables, address_of(slit));
+    }
+    nv_acpi_end(tables, xsdt);
     finish_rsdp(tables, xsdt);
 }
 
@@ -269,7 +279,7 @@ int nv_acpi_write(const struct nv_boot_machine *machine, const struct nv_memory 
     if (!buffer)
         return nv_fail(ret_error, -ENOMEM, name, "free memory on the host", "out of memory");
     nv_tables_init(&tables, buffer, NV_LAYOUT_ACPI_SIZE);
-    write_tables(&tables, machine);
+    write_tables(&tables, machine, memory);
     if (tables.error == -E2BIG)
         return nv_fail(ret_error, -E2BIG, name, "use fewer vCPUs",
                        "do not fit in 0x%llx bytes with %u vCPUs", NV_LAYOUT_ACPI_SIZE,

@@ -8,8 +8,10 @@
 #include <stdint.h>
 
 #include <nestvirt/boot.h>
+#include <nestvirt/numa.h>
 
 #include "core/log.h"
+#include "host/list.h"
 #include "memory/memory.h"
 #include "vcpu/start.h"
 
@@ -25,6 +27,13 @@ struct nv_boot_source {
 };
 
 enum { NV_BOOT_SERIALS_MAX = 4, NV_BOOT_VIRTIO_MAX = 64 };
+
+/* The guest's NUMA nodes; regions name theirs themselves. */
+struct nv_boot_nodes {
+    uint32_t count;
+    uint8_t distance[NESTVIRT_GUEST_NODES_MAX][NESTVIRT_GUEST_NODES_MAX]; /* 0: not set */
+    struct nv_set vcpus[NESTVIRT_GUEST_NODES_MAX];
+};
 
 /* What the tables say about the machine. */
 struct nv_boot_machine {
@@ -43,9 +52,10 @@ struct nv_boot_machine {
         uint64_t window;
         uint8_t pin;
     } virtio[NV_BOOT_VIRTIO_MAX];
-    bool has_power;    /* ACPI ports at NV_PORT_ACPI: sleep, reset, events */
-    bool has_i8042;    /* reset line at port 0x64 */
-    uint8_t event_pin; /* IOAPIC pin of the generic event device, when has_power */
+    bool has_power;                    /* ACPI ports at NV_PORT_ACPI: sleep, reset, events */
+    bool has_i8042;                    /* reset line at port 0x64 */
+    uint8_t event_pin;                 /* IOAPIC pin of the generic event device, when has_power */
+    const struct nv_boot_nodes *nodes; /* NULL: no NUMA */
 };
 
 /*

@@ -55,6 +55,15 @@ uint8_t nv_tables_ioapic_id(const struct nv_boot_machine *machine);
 /* True if a pin of the IOAPIC is level-triggered. */
 bool nv_tables_is_level(const struct nv_boot_machine *machine, uint32_t pin);
 
+/* Opens an ACPI table with its header (ACPI 6.4, 5.2.6) and returns its offset; and closes it. */
+size_t nv_acpi_begin(struct nv_tables *tables, const char *signature, uint8_t revision);
+void nv_acpi_end(struct nv_tables *tables, size_t start);
+
+/* Write the SRAT and the SLIT of a machine with NUMA nodes; their offsets. */
+size_t nv_srat_write(struct nv_tables *tables, const struct nv_boot_machine *machine,
+                     const struct nv_memory *memory);
+size_t nv_slit_write(struct nv_tables *tables, const struct nv_boot_nodes *nodes);
+
 /* Writes the content of the DSDT, without its header. */
 void nv_dsdt_write(struct nv_tables *tables, const struct nv_boot_machine *machine);
 

@@ -14,6 +14,7 @@ enum {
     NV_TAG_CHAIN = 0x6e766806,
     NV_TAG_REPORT = 0x6e766807,
     NV_TAG_KSM_TOKEN = 0x6e766808,
+    NV_TAG_NUMA = 0x6e766809,
     NV_TAG_FREED = 0x6e7668ff
 };
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,8 +16,11 @@
 #include "core/error.h"
 #include "host/file.h"
 
-/* The longest list of CPUs that the kernel prints is below this. */
-enum { LIST_MAX = 32768 };
+enum {
+    LIST_MAX = 32768, /* the longest list of CPUs that the kernel prints is below this */
+    WALK_PATH_MAX = 1024,
+    WALK_LINKS_MAX = 40 /* as the kernel has it */
+};
 
 int nv_tree_open(const char *root, struct nv_tree *ret_tree, struct nestvirt_error **ret_error)
 {
@@ -37,6 +41,77 @@ void nv_tree_close(struct nv_tree *tree)
     tree->fd = -1;
 }
 
+/* A path on its way: what is done has no links, dots or slashes at its start; the rest is to come.
+ */
+struct walk {
+    char done[WALK_PATH_MAX];
+    char rest[WALK_PATH_MAX];
+    int links;
+};
+
+/* Takes a link's text in place of the component that is not done. */
+static int follow(struct walk *walk, const char *link, const char *rest)
+{
+    char text[WALK_PATH_MAX];
+
+    if (++walk->links > WALK_LINKS_MAX)
+        return -ELOOP;
+    if (snprintf(text, sizeof(text), "%s/%s", link, rest) >= (int)sizeof(text))
+        return -ENAMETOOLONG;
+    if (link[0] == '/')
+        walk->done[0] = '\0';
+    strcpy(walk->rest, text);
+    return 0;
+}
+
+/* One component: dots stay within the root, links are followed, others are done. */
+static int step(const struct nv_tree *tree, struct walk *walk)
+{
+    char *name = walk->rest + strspn(walk->rest, "/");
+    size_t length = strcspn(name, "/");
+    char *rest = name + length + (name[length] == '/');
+    size_t used = strlen(walk->done);
+    char link[WALK_PATH_MAX];
+    ssize_t got;
+
+    name[length] = '\0';
+    if (strcmp(name, "..") == 0) {
+        char *slash = strrchr(walk->done, '/');
+
+        *(slash ? slash : walk->done) = '\0';
+    } else if (name[0] && strcmp(name, ".") != 0) {
+        if (used + length + 2 > sizeof(walk->done))
+            return -ENAMETOOLONG;
+        snprintf(walk->done + used, sizeof(walk->done) - used, "%s%s", used ? "/" : "", name);
+        got = readlinkat(tree->fd, walk->done, link, sizeof(link) - 1);
+        if (got >= 0) {
+            link[got] = '\0';
+            walk->done[used] = '\0';
+            return follow(walk, link, rest);
+        }
+    }
+    memmove(walk->rest, rest, strlen(rest) + 1);
+    return 0;
+}
+
+/* openat2() by hand, for kernels before 5.6 and sandboxes that do not know it. */
+static int open_by_steps(const struct nv_tree *tree, const char *path, int flags)
+{
+    struct walk walk = { .done = "" };
+    int fd;
+
+    if (snprintf(walk.rest, sizeof(walk.rest), "%s", path) >= (int)sizeof(walk.rest))
+        return -ENAMETOOLONG;
+    while (walk.rest[0]) {
+        int r = step(tree, &walk);
+
+        if (r < 0)
+            return r;
+    }
+    fd = openat(tree->fd, walk.done[0] ? walk.done : ".", flags | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
 int nv_tree_open_at(const struct nv_tree *tree, const char *path, int flags)
 {
     struct open_how how = {
@@ -46,6 +121,8 @@ int nv_tree_open_at(const struct nv_tree *tree, const char *path, int flags)
     };
     long fd = syscall(SYS_openat2, tree->fd, path, &how, sizeof(how));
 
+    if (fd < 0 && errno == ENOSYS)
+        return open_by_steps(tree, path, (int)how.flags);
     return fd < 0 ? -errno : (int)fd;
 }
 

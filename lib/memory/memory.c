@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "core/util.h"
 #include "host/thread.h"
 #include "memory/layout.h"
+#include "memory/numa.h"
 
 /* From here on madvise is cheaper than writing zeroes. */
 enum { CLEAR_BY_ADVICE_MIN = 64 * 1024 };
@@ -35,6 +37,7 @@ static void region_drop(struct nv_memory_region *region, bool unmap)
         munmap(region->host, region->config.length);
     if (region->fd >= 0)
         close(region->fd);
+    free(region->policy);
     *region = (struct nv_memory_region){ .fd = -1 };
 }
 
@@ -52,7 +55,7 @@ static int check_config(const struct nestvirt_memory_config *config, uint32_t nu
     const struct nv_text name = region_name(number);
     bool by_layout = config->flags & NESTVIRT_MEMORY_DEFAULT_LAYOUT;
 
-    if (config->flags & ~(uint32_t)NESTVIRT_MEMORY_DEFAULT_LAYOUT)
+    if (config->flags & ~(uint32_t)(NESTVIRT_MEMORY_DEFAULT_LAYOUT | NESTVIRT_MEMORY_NUMA_STRICT))
         return nv_fail(ret_error, -EINVAL, name.s, "clear them", "unknown flags 0x%x",
                        config->flags);
     if (config->reserved)
@@ -61,8 +64,7 @@ static int check_config(const struct nestvirt_memory_config *config, uint32_t nu
     if (config->backing > NESTVIRT_BACKING_MEMFD)
         return nv_fail(ret_error, -EINVAL, name.s, "use NESTVIRT_BACKING_*", "unknown backing %u",
                        config->backing);
-    if (config->offset || config->page_size || config->huge_pages || config->numa_policy ||
-        config->guest_node || config->numa_nodes)
+    if (config->offset || config->page_size || config->huge_pages)
         return nv_fail(ret_error, -ENOTSUP, name.s, "leave them zero",
                        "placement fields are set, which this build does not know");
     if (config->length == 0)
@@ -218,6 +220,11 @@ int nv_memory_add(struct nv_memory *memory, const struct nestvirt_memory_config 
     r = map_region(config, number, &memory->regions[number], ret_error);
     if (r < 0)
         return r;
+    r = nv_memory_place(memory, number, ret_error);
+    if (r < 0) {
+        region_drop(&memory->regions[number], true);
+        return r;
+    }
     pieces[0].host = memory->regions[number].host;
     pieces[1].host = pieces[0].host + pieces[0].length;
     for (uint32_t i = 0; i < count; i++) {

@@ -19,6 +19,9 @@ static inline nv_gpa nv_gpa_at(uint64_t value)
     return (nv_gpa){ value };
 }
 
+struct nv_memory_policy;
+struct nv_numa_ops;
+
 /* A piece of a region as KVM sees it: one memory slot. Sorted by address in the map. */
 struct nv_memory_slot {
     uint64_t address;
@@ -30,8 +33,9 @@ struct nv_memory_slot {
 struct nv_memory_region {
     bool used;
     struct nestvirt_memory_config config;
-    uint8_t *host; /* config.length bytes */
-    int fd;        /* of a memfd, or -1 */
+    uint8_t *host;                   /* config.length bytes */
+    int fd;                          /* of a memfd, or -1 */
+    struct nv_memory_policy *policy; /* for nodes (numa.h), or NULL */
 };
 
 enum {
@@ -43,6 +47,7 @@ struct nv_memory {
     struct nv_memory_region regions[NV_MEMORY_REGIONS_MAX];
     struct nv_memory_slot slots[NV_MEMORY_SLOTS_MAX];
     uint32_t slot_count;
+    const struct nv_numa_ops *numa_ops; /* NULL: libnuma's, loaded when a region needs them */
 };
 
 void nv_memory_init(struct nv_memory *memory);

@@ -7,6 +7,7 @@
 
 #include "core/util.h"
 #include "memory/layout.h"
+#include "memory/numa.h"
 #include "vm/vm.h"
 
 static int create_vm(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
@@ -151,6 +152,7 @@ static void describe_machine(const struct nestvirt_vm *vm, struct nv_boot_machin
         .has_irqchip = vm->chip != NESTVIRT_CHIP_NONE,
         .has_pic = vm->chip == NESTVIRT_CHIP_KERNEL,
         .level_pins = nv_irq_level_pins(&vm->irq),
+        .nodes = vm->nodes,
     };
     for (uint32_t i = 0; i < vm->device_count; i++) {
         struct nv_device_place place = { 0 };
@@ -221,6 +223,8 @@ int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         r = nv_irq_attach(&vm->irq, vm->host, vm->group.vm_fd, ret_error);
     if (r >= 0)
         r = nv_bus_attach(&vm->bus, vm->host, vm->group.vm_fd, ret_error);
+    if (r >= 0)
+        r = nv_memory_check_placed(&vm->memory, ret_error);
     if (r >= 0)
         r = nv_vm_settle_threads(vm, ret_error);
     if (r < 0) {

@@ -11,6 +11,7 @@
 #include "core/cleanup.h"
 #include "core/tags.h"
 #include "core/util.h"
+#include "vm/numa.h"
 
 struct nv_text nv_vm_name(const struct nestvirt_vm *vm)
 {
@@ -195,6 +196,7 @@ void nv_vm_free(struct nestvirt_vm *vm)
         close(vm->boot.initrd_fd);
     if (vm->exit_free)
         vm->exit_free(vm->group.exit_data);
+    free(vm->nodes);
     nv_log_clear(&vm->log);
     nv_events_destroy(&vm->events);
     nv_privileges_close(vm->privileges);
@@ -224,6 +226,7 @@ void nv_vm_check(struct nestvirt_vm *vm, struct nestvirt_error **list)
     struct nestvirt_error *error = NULL;
 
     check_slots(vm, list);
+    nv_vm_check_guest_nodes(vm, list);
     nv_vm_claim(vm, list);
     nv_bus_check_memory(&vm->bus, &vm->memory, list);
     nv_vm_unclaim(vm);

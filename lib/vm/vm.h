@@ -56,6 +56,7 @@ struct nestvirt_vm {
     struct nv_group group;
     struct nv_cpuid_masks masks;
     struct nv_boot_source boot;
+    struct nv_boot_nodes *nodes; /* NUMA nodes of the guest; NULL: none */
     struct nestvirt_device *devices[NV_DEVICES_MAX];
     uint32_t device_count;
     struct nestvirt_loop *loop; /* changes under both locks */

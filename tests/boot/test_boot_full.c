@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the boot tests on the full kernel: ACPI with virtio devices, two CPUs, power button and
- * power-off.
+ * Owns the boot tests on the full kernel: ACPI with virtio devices, two CPUs on two NUMA nodes,
+ * power button and power-off.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,9 @@ enum {
     DISK_MIB = 4,
     DISK_SEED = 3,
     REPORTED_MIB = 8,
-    REPORTING_MIB = 256 /* Linux reports only from a zone with 128 MiB free */
+    REPORTING_MIB = 256, /* Linux reports only from a zone with 128 MiB free */
+    SECOND_MIB = 32,
+    DISTANCE = 25
 };
 
 struct devices {
@@ -30,10 +32,26 @@ struct devices {
 static struct nestvirt_host *host;
 static struct linux_vm linux_vm;
 
+/* The first node has the first CPU and the memory that every VM here has. */
+static void add_second_node(struct nestvirt_vm *vm)
+{
+    struct nestvirt_memory_config memory;
+
+    nestvirt_memory_config_init(&memory, sizeof(memory));
+    memory.address = (uint64_t)REPORTING_MIB * MIB;
+    memory.length = (uint64_t)SECOND_MIB * MIB;
+    memory.guest_node = 1;
+    ck_nv_ok(nestvirt_memory_add(vm, &memory, &error));
+    ck_nv_ok(nestvirt_numa_add_guest_node(vm, "0", &error));
+    ck_nv_ok(nestvirt_numa_add_guest_node(vm, "1", &error));
+    ck_nv_ok(nestvirt_numa_set_guest_distance(vm, 0, 1, DISTANCE, &error));
+}
+
 static void add(struct nestvirt_vm *vm, void *data)
 {
     struct devices *d = data;
 
+    add_second_node(vm);
     ck_nv_ok(nestvirt_device_add(vm, "blk", &d->disk, &error));
     ck_nv_ok(nestvirt_device_set_fd(d->disk, "fd", d->disk_fd, &error));
     ck_nv_ok(nestvirt_device_add(vm, "net", &d->net, &error));
@@ -64,6 +82,20 @@ static void use_devices(const struct devices *d)
     }
 }
 
+/* What the guest made of SRAT and SLIT. */
+static void look_at_nodes(void)
+{
+    linux_order(&linux_vm, "cat:/sys/devices/system/node/online", "cat 0-1", LONG);
+    linux_order(&linux_vm, "cat:/sys/devices/system/node/node0/cpulist", "cat 0", LONG);
+    linux_order(&linux_vm, "cat:/sys/devices/system/node/node1/cpulist", "cat 1", LONG);
+    linux_order(&linux_vm, "cat:/sys/devices/system/node/node0/distance", "cat 10 25", LONG);
+    linux_order(&linux_vm, "cat:/sys/devices/system/node/node1/distance", "cat 25 10", LONG);
+    linux_order(&linux_vm, "cat:/sys/devices/system/node/node1/meminfo",
+                "cat Node 1 MemTotal:", LONG);
+    /* All 32 MiB but what the kernel keeps from the start. */
+    ck_assert_ptr_null(strstr(linux_vm.text, "Node 1 MemTotal:              0 kB"));
+}
+
 START_TEST(test_acpi_and_two_cpus)
 {
     struct devices devices;
@@ -91,6 +123,7 @@ START_TEST(test_acpi_and_two_cpus)
     linux_type(&linux_vm, "through the PNP0501 port\n");
     linux_expect(&linux_vm, "nv: line through the PNP0501 port", 60);
     linux_expect(&linux_vm, "nv: waiting order", 60);
+    look_at_nodes();
     use_devices(&devices);
     linux_type(&linux_vm, "quit\n");
     linux_expect(&linux_vm, "nv: waiting button", 60);
@@ -99,6 +132,8 @@ START_TEST(test_acpi_and_two_cpus)
     linux_expect_end(&linux_vm, NESTVIRT_RESULT_GUEST_SHUTDOWN, 120, NULL);
     ck_assert_ptr_nonnull(strstr(linux_vm.text, "nv: table DSDT"));
     ck_assert_ptr_nonnull(strstr(linux_vm.text, "nv: table FACP"));
+    ck_assert_ptr_nonnull(strstr(linux_vm.text, "nv: table SRAT"));
+    ck_assert_ptr_nonnull(strstr(linux_vm.text, "nv: table SLIT"));
     linux_free(&linux_vm);
     close(devices.disk_fd);
     network_leave();

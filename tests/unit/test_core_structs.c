@@ -104,10 +104,23 @@ static const struct {
     init_fn init;
     size_t size;
 } structs[] = {
-    ROW(nestvirt_host_info),   ROW(nestvirt_cpuid_entry),     ROW(nestvirt_vm_config),
-    ROW(nestvirt_vm_result),   ROW(nestvirt_event),           ROW(nestvirt_memory_config),
-    ROW(nestvirt_regs),        ROW(nestvirt_sregs),           ROW(nestvirt_exit),
-    ROW(nestvirt_flat_config), ROW(nestvirt_device_property), ROW(nestvirt_ioeventfd_config),
+    ROW(nestvirt_host_info),
+    ROW(nestvirt_cpuid_entry),
+    ROW(nestvirt_vm_config),
+    ROW(nestvirt_vm_result),
+    ROW(nestvirt_event),
+    ROW(nestvirt_memory_config),
+    ROW(nestvirt_regs),
+    ROW(nestvirt_sregs),
+    ROW(nestvirt_exit),
+    ROW(nestvirt_flat_config),
+    ROW(nestvirt_device_property),
+    ROW(nestvirt_ioeventfd_config),
+    ROW(nestvirt_numa_config),
+    ROW(nestvirt_numa_node),
+    ROW(nestvirt_numa_pool),
+    ROW(nestvirt_numa_need),
+    ROW(nestvirt_memory_placement),
 };
 
 START_TEST(test_init_of_each_structure)
@@ -153,6 +166,7 @@ END_TEST
 static struct nestvirt_host *host;
 static struct nestvirt_vm *vm;
 static struct nestvirt_vcpu *vcpu;
+static struct nestvirt_numa *numa;
 
 static int call_vm_new(void *s, struct nestvirt_error **e)
 {
@@ -210,6 +224,32 @@ static int call_next_event(void *s, struct nestvirt_error **e)
     return nestvirt_vm_next_event(vm, s, e);
 }
 
+static int call_numa_new(void *s, struct nestvirt_error **e)
+{
+    struct nestvirt_numa *made = NULL;
+    int r = nestvirt_numa_new(s, &made, e);
+
+    nestvirt_numa_free(made);
+    return r;
+}
+
+static int call_numa_node(void *s, struct nestvirt_error **e)
+{
+    return nestvirt_numa_get_node(numa, 0, s, e);
+}
+
+static int call_numa_place(void *s, struct nestvirt_error **e)
+{
+    struct nestvirt_numa_need *need = s;
+
+    if (need->size >= sizeof(*need)) {
+        need->flags = need->reserved = need->vcpus = 0;
+        need->memory = 1;
+        need->page_size = 0;
+    }
+    return nestvirt_numa_get_place(numa, s, e);
+}
+
 static const struct {
     const char *name;
     int (*call)(void *structure, struct nestvirt_error **ret_error);
@@ -231,6 +271,9 @@ static const struct {
     GROWN(call_memory_get, nestvirt_memory_config, MEMORY_CONFIG_FIRST, false),
     TAKER(call_property, nestvirt_device_property, false),
     TAKER(call_next_event, nestvirt_event, false),
+    TAKER(call_numa_new, nestvirt_numa_config, true),
+    TAKER(call_numa_node, nestvirt_numa_node, false),
+    TAKER(call_numa_place, nestvirt_numa_need, true),
 };
 
 static void setup(void)
@@ -238,10 +281,12 @@ static void setup(void)
     fake_kvm_reset();
     host = fake_kvm_host();
     vm = fake_kvm_vm(host, 0, NESTVIRT_CHIP_SPLIT, 1);
+    ck_nv_ok(nestvirt_numa_new(NULL, &numa, &error));
 }
 
 static void teardown(void)
 {
+    ck_assert_int_eq(nestvirt_numa_free(numa), 0);
     ck_assert_int_eq(nestvirt_vm_free(vm), 0);
     ck_assert_int_eq(nestvirt_host_free(host), 0);
 }
