@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /*
- * Lets every library thread of a VM (its vCPUs, its event loop, its disks' workers) give up all its
+ * Lets every library thread of a VM (its vCPUs, its event loop, its workers) give up all its
  * capabilities (effective, permitted, inheritable, ambient; bounding too where the thread may) and
  * set no_new_privs. Threads of later starts do the same before they do anything else. The caller's
  * own threads keep theirs, and so does a vCPU that the caller runs by hand. A loop that VMs share
@@ -93,7 +93,7 @@ int nestvirt_process_remove_privileges(const struct nestvirt_privilege_config *c
 enum {
     NESTVIRT_ROLE_VCPU = 1,   /* a vCPU's thread */
     NESTVIRT_ROLE_LOOP = 2,   /* an event loop's */
-    NESTVIRT_ROLE_WORKER = 3, /* a disk's workers */
+    NESTVIRT_ROLE_WORKER = 3, /* a disk's workers; who writes a console's output to a file */
     NESTVIRT_ROLE_CALLER = 4  /* program threads in calls of a VM that is built: start to free */
 };
 
@@ -125,6 +125,7 @@ void nestvirt_need_init(struct nestvirt_need *need, size_t caller_size);
  * it on the thread of the role, never on all at once (SECCOMP_FILTER_FLAG_TSYNC). The list is for
  * all devices and engines of this release on glibc; a program's callbacks run on these threads too
  * and need what they need. It does not cover a start after a stop, which needs what build needs,
+ * placing threads, control groups, reports and the host's settings,
  * nor nestvirt_vm_remove_privileges() itself.
  * Errors: -ENOENT behind the last, -EFAULT, -EINVAL for a bad size.
  */

@@ -345,6 +345,15 @@ static bool console_thread_at(const struct nestvirt_device *device, uint32_t ind
     return false;
 }
 
+static void console_send(struct nestvirt_device *device, nv_errand_fn *fn, void *user_data,
+                         struct nv_errand_result *result)
+{
+    struct nv_console *console = device->state;
+
+    for (uint32_t i = 0; i < NV_CONSOLE_PORTS_MAX; i++)
+        nv_stream_send(&console->ports[i].output, fn, user_data, result);
+}
+
 const struct nv_device_class nv_device_console = {
     .name = "console",
     .help = "virtio console: terminals and named byte streams on descriptors of the caller",
@@ -357,6 +366,7 @@ const struct nv_device_class nv_device_console = {
     .unbuild = console_unbuild,
     .start = console_start,
     .stop = console_stop,
+    .send = console_send,
     .changed = console_changed,
     .thread_at = console_thread_at,
 };

@@ -524,6 +524,14 @@ static void serial_describe(const struct nestvirt_device *device, struct nv_devi
     place->pin = s->pin;
 }
 
+static void serial_send(struct nestvirt_device *device, nv_errand_fn *fn, void *user_data,
+                        struct nv_errand_result *result)
+{
+    struct serial_state *s = device->state;
+
+    nv_stream_send(&s->output, fn, user_data, result);
+}
+
 const struct nv_device_class nv_device_serial = {
     .name = "serial",
     .help = "a 16550A serial port on descriptors of the caller",
@@ -536,6 +544,7 @@ const struct nv_device_class nv_device_serial = {
     .unbuild = serial_unbuild,
     .start = serial_start,
     .stop = serial_stop,
+    .send = serial_send,
     .thread_at = serial_thread_at,
     .describe = serial_describe,
 };

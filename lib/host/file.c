@@ -108,6 +108,13 @@ bool nv_stream_get_thread(const struct nv_stream *stream, pthread_t *ret_thread)
     return true;
 }
 
+void nv_stream_send(const struct nv_stream *stream, nv_errand_fn *fn, void *user_data,
+                    struct nv_errand_result *result)
+{
+    if (stream->writer)
+        nv_writer_send(stream->writer, fn, user_data, result);
+}
+
 bool nv_stream_drain(const struct nv_stream *stream, uint64_t deadline_ns)
 {
     return stream->writer && nv_writer_drain(stream->writer, deadline_ns);

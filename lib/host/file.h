@@ -41,6 +41,10 @@ bool nv_stream_get_thread(const struct nv_stream *stream, pthread_t *ret_thread)
 /* Waits until a file has all that was written; returns how many bytes it did not take. */
 uint64_t nv_stream_close(struct nv_stream *stream);
 
+/* Sends the thread of a file on an errand, before anything is written; nothing without one. */
+void nv_stream_send(const struct nv_stream *stream, nv_errand_fn *fn, void *user_data,
+                    struct nv_errand_result *result);
+
 /*
  * Waits, but not beyond a time (CLOCK_MONOTONIC), until a file has all that was written: true if it
  * has. Other streams have it at once, or nothing can be done: false.

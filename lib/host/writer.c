@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <nestvirt/privilege.h>
+
 #include "core/cleanup.h"
 #include "core/util.h"
 #include "host/thread.h"
@@ -26,6 +28,8 @@ struct nv_writer {
     pthread_mutex_t lock; /* the following; nothing else is taken inside */
     pthread_cond_t wake;
     pthread_cond_t drained; /* CLOCK_MONOTONIC */
+    struct nv_errand errand;
+    uint32_t errand_seen;
     bool quit;
     bool is_full; /* as room_fd tells */
     uint64_t lost;
@@ -54,7 +58,8 @@ static uint32_t await_bytes(struct nv_writer *writer)
 {
     NV_GUARD(&writer->lock);
     while (writer->length == 0 && !writer->quit)
-        pthread_cond_wait(&writer->wake, &writer->lock);
+        if (!nv_errand_serve(&writer->errand, &writer->lock, &writer->errand_seen))
+            pthread_cond_wait(&writer->wake, &writer->lock);
     return NV_MIN(writer->length, KEPT_MAX - writer->start);
 }
 
@@ -89,6 +94,7 @@ static void destroy(struct nv_writer *writer)
 {
     pthread_cond_destroy(&writer->wake);
     pthread_cond_destroy(&writer->drained);
+    nv_errand_destroy(&writer->errand);
     pthread_mutex_destroy(&writer->lock);
     close(writer->room_fd);
     free(writer);
@@ -115,6 +121,7 @@ int nv_writer_start(int fd, struct nv_writer **ret_writer)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&writer->drained, &attributes);
     pthread_condattr_destroy(&attributes);
+    nv_errand_init(&writer->errand, NESTVIRT_ROLE_WORKER);
     r = nv_thread_create(&writer->thread, NULL, writer_main, writer);
     if (r < 0) {
         destroy(writer);
@@ -122,6 +129,13 @@ int nv_writer_start(int fd, struct nv_writer **ret_writer)
     }
     *ret_writer = writer;
     return 0;
+}
+
+void nv_writer_send(struct nv_writer *writer, nv_errand_fn *fn, void *user_data,
+                    struct nv_errand_result *result)
+{
+    NV_GUARD(&writer->lock);
+    nv_errand_run(&writer->errand, &writer->lock, &writer->wake, 1, fn, user_data, result);
 }
 
 int nv_writer_fd(const struct nv_writer *writer)

@@ -9,10 +9,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "host/errand.h"
+
 struct nv_writer;
 
 /* Takes over the descriptor of a file on success. -errno; then nothing is left to undo. */
 int nv_writer_start(int fd, struct nv_writer **ret_writer);
+
+/* Sends the thread on an errand, before there are bytes. */
+void nv_writer_send(struct nv_writer *writer, nv_errand_fn *fn, void *user_data,
+                    struct nv_errand_result *result);
 
 /* Polls writable when there is room again after -EAGAIN; not to be used otherwise. */
 int nv_writer_fd(const struct nv_writer *writer);

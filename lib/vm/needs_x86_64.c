@@ -59,7 +59,7 @@ static const struct need needs[] = {
 
     /* What several do. */
     CALL(ioctl, V | L | C, "see the requests"),
-    CALL(read, V | L | C, "eventfds; input of consoles"),
+    CALL(read, ALL, "eventfds; input of consoles"),
     CALL(close, V | L | C, "connections of a vsock; callers: all that a VM has"),
     CALL(epoll_ctl, V | L | C, "descriptors to wait for or no more"),
     CALL(poll, V | L | C, "consoles and taps that may block"),
