@@ -544,6 +544,7 @@ const struct nv_device_class nv_device_serial = {
     .unbuild = serial_unbuild,
     .start = serial_start,
     .stop = serial_stop,
+    .send = serial_send,
     .thread_at = serial_thread_at,
     .send = serial_send,
     .describe = serial_describe,
