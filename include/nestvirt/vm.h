@@ -8,7 +8,8 @@
  *
  * A guest that resets, powers off, faults or writes to the exit device stops its VM; the result
  * says which. `failed` is `stopped` after an internal error. Start again from either: memory is
- * zeroed, the kernel is loaded anew, and registers are as after a reset.
+ * zeroed (but see the backings in memory.h), the kernel is loaded anew, and registers are as after
+ * a reset.
  */
 #ifndef NESTVIRT_VM_H
 #define NESTVIRT_VM_H
@@ -62,7 +63,7 @@ struct nestvirt_vm_config {
     uint32_t size;
     uint32_t flags;          /* NESTVIRT_VM_* */
     uint64_t memory_size;    /* bytes of RAM in the default layout, 0: regions are added by hand */
-    uint32_t memory_backing; /* NESTVIRT_BACKING_* of that RAM */
+    uint32_t memory_backing; /* NESTVIRT_BACKING_ANONYMOUS, _MEMFD or _HUGETLB, of that RAM */
     uint32_t vcpus;          /* 1 to nestvirt_host_info.max_vcpus; _init sets 1 */
     uint32_t interrupt_chip; /* NESTVIRT_CHIP_* */
     uint32_t reserved;       /* 0 */

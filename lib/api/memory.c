@@ -3,10 +3,12 @@
 #include <stddef.h>
 
 #include "api/api.h"
+#include "memory/ksm.h"
 #include "memory/numa.h"
 
 enum {
     MEMORY_CONFIG_FIRST = offsetof(struct nestvirt_memory_config, offset),
+    MEMORY_KSM_FIRST = sizeof(struct nestvirt_memory_ksm),
     PLACEMENT_FIRST = sizeof(struct nestvirt_memory_placement)
 };
 
@@ -78,17 +80,55 @@ NV_EXPORT int nestvirt_memory_get(struct nestvirt_vm *vm, uint32_t region,
                                   struct nestvirt_memory_config *config,
                                   struct nestvirt_error **ret_error)
 {
+    struct nestvirt_memory_config ours;
     int r = nv_api_vm(vm, ret_error);
 
     if (r < 0)
         return r;
     MAP_GUARD(vm);
-    if (region >= NV_MEMORY_REGIONS_MAX || !vm->memory.regions[region].used)
-        return nv_fail(ret_error, -ENOENT, nv_text("memory region %u", region).s,
-                       "use a number nestvirt_memory_add returned", "does not exist");
-    return nv_struct_out(config, &vm->memory.regions[region].config,
-                         sizeof(vm->memory.regions[region].config), MEMORY_CONFIG_FIRST,
-                         "memory config", ret_error);
+    r = nv_memory_get_config(&vm->memory, region, &ours, ret_error);
+    return r < 0 ? r
+                 : nv_struct_out(config, &ours, sizeof(ours), MEMORY_CONFIG_FIRST, "memory config",
+                                 ret_error);
+}
+
+NV_EXPORT int nestvirt_memory_set_mergeable(struct nestvirt_vm *vm, uint32_t region, uint32_t on,
+                                            struct nestvirt_error **ret_error)
+{
+    int r = nv_api_enter(vm, "change merging", ret_error);
+
+    if (r < 0)
+        return r;
+    if (on > 1)
+        r = nv_fail(ret_error, -EINVAL, nv_text("memory region %u", region).s, "use 0 or 1",
+                    "merging cannot be set to %u", on);
+    else
+        r = nv_memory_set_mergeable(&vm->memory, region, on, ret_error);
+    nv_api_leave(vm);
+    return r;
+}
+
+NV_EXPORT void nestvirt_memory_ksm_init(struct nestvirt_memory_ksm *ksm, size_t caller_size)
+{
+    nv_struct_init(ksm, caller_size);
+}
+
+NV_EXPORT int nestvirt_memory_get_ksm(struct nestvirt_vm *vm, uint32_t region,
+                                      struct nestvirt_memory_ksm *ksm,
+                                      struct nestvirt_error **ret_error)
+{
+    struct nestvirt_memory_ksm ours = { .size = sizeof(ours) };
+    int r = nv_api_vm(vm, ret_error);
+
+    if (r == 0)
+        r = nv_struct_check(ksm, MEMORY_KSM_FIRST, "memory ksm", ret_error);
+    if (r < 0)
+        return r;
+    MAP_GUARD(vm);
+    r = nv_memory_get_ksm(&vm->memory, NULL, region, &ours, ret_error);
+    return r < 0
+               ? r
+               : nv_struct_out(ksm, &ours, sizeof(ours), MEMORY_KSM_FIRST, "memory ksm", ret_error);
 }
 
 static int outside(struct nestvirt_vm *vm, uint64_t address, size_t length,

@@ -72,6 +72,10 @@ static int check_config(const struct nestvirt_host *host, const struct nestvirt_
     if (config->memory_size == 0 && config->memory_backing != 0)
         return nv_fail(ret_error, -EINVAL, "vm", "set memory_size too",
                        "memory_backing without memory_size");
+    if (config->memory_backing == NESTVIRT_BACKING_FD ||
+        config->memory_backing == NESTVIRT_BACKING_FILE)
+        return nv_fail(ret_error, -EINVAL, "vm", "use nestvirt_memory_add",
+                       "memory_backing %u needs a descriptor", config->memory_backing);
     r = check_nested(host, config, ret_error);
     return r < 0 ? r : check_chip(host, config, ret_error);
 }

@@ -13,7 +13,7 @@ static uint32_t add_part(struct nv_e820_entry *entries, uint32_t count,
     uint64_t start = NV_MAX(slot->address, from);
     uint64_t end = NV_MIN(slot->address + slot->length, to);
 
-    if (start >= end)
+    if (start >= end || slot->is_read_only) /* no RAM */
         return count;
     if (last && last->type == NV_E820_USABLE && last->address + last->length == start) {
         last->length += end - start;

@@ -33,7 +33,8 @@ static void release(struct nv_balloon *balloon, struct pass *pass, void *host, u
     pass->bytes -= NV_MIN(pass->bytes, length);
 }
 
-/* Releases pages that follow each other; those outside of memory are none of the guest's. */
+/* Releases pages that follow each other; those outside of memory or read-only are not the
+ * guest's to give. */
 static void release_run(struct nv_balloon *balloon, struct pass *pass, uint64_t number,
                         uint64_t count)
 {
@@ -42,7 +43,7 @@ static void release_run(struct nv_balloon *balloon, struct pass *pass, uint64_t 
 
     while (left > 0) {
         uint64_t run = left;
-        void *host = nv_memory_run(balloon->virtio.memory, nv_gpa_at(address), &run);
+        void *host = nv_memory_run_writable(balloon->virtio.memory, nv_gpa_at(address), &run);
 
         if (host) {
             release(balloon, pass, host, run);

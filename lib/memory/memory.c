@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns guest memory: regions with their backing, and the one checked way to their bytes. */
+/* Owns the guest's memory map, and the one checked way to its bytes. */
 #include "memory/memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "core/cleanup.h"
-#include "core/error.h"
 #include "core/util.h"
-#include "host/thread.h"
 #include "memory/layout.h"
 #include "memory/numa.h"
+#include "memory/region.h"
 
 /* From here on madvise is cheaper than writing zeroes. */
 enum { CLEAR_BY_ADVICE_MIN = 64 * 1024 };
-
-static struct nv_text region_name(uint32_t region)
-{
-    return nv_text("memory region %u", region);
-}
 
 void nv_memory_init(struct nv_memory *memory)
 {
@@ -31,146 +20,12 @@ void nv_memory_init(struct nv_memory *memory)
         memory->regions[i].fd = -1;
 }
 
-static void region_drop(struct nv_memory_region *region, bool unmap)
-{
-    if (unmap && region->host)
-        munmap(region->host, region->config.length);
-    if (region->fd >= 0)
-        close(region->fd);
-    free(region->policy);
-    *region = (struct nv_memory_region){ .fd = -1 };
-}
-
 void nv_memory_destroy(struct nv_memory *memory, bool unmap)
 {
     for (size_t i = 0; i < NV_MEMORY_REGIONS_MAX; i++)
         if (memory->regions[i].used)
-            region_drop(&memory->regions[i], unmap);
+            nv_region_drop(&memory->regions[i], unmap);
     memory->slot_count = 0;
-}
-
-static int check_config(const struct nestvirt_memory_config *config, uint32_t number,
-                        struct nestvirt_error **ret_error)
-{
-    const struct nv_text name = region_name(number);
-    bool by_layout = config->flags & NESTVIRT_MEMORY_DEFAULT_LAYOUT;
-
-    if (config->flags & ~(uint32_t)(NESTVIRT_MEMORY_DEFAULT_LAYOUT | NESTVIRT_MEMORY_NUMA_STRICT))
-        return nv_fail(ret_error, -EINVAL, name.s, "clear them", "unknown flags 0x%x",
-                       config->flags);
-    if (config->reserved)
-        return nv_fail(ret_error, -EINVAL, name.s, "set it to 0", "reserved field is 0x%x",
-                       config->reserved);
-    if (config->backing > NESTVIRT_BACKING_MEMFD)
-        return nv_fail(ret_error, -EINVAL, name.s, "use NESTVIRT_BACKING_*", "unknown backing %u",
-                       config->backing);
-    if (config->offset || config->page_size || config->huge_pages)
-        return nv_fail(ret_error, -ENOTSUP, name.s, "leave them zero",
-                       "placement fields are set, which this build does not know");
-    if (config->length == 0)
-        return nv_fail(ret_error, -EINVAL, name.s, "give it at least one page of 4096 bytes",
-                       "size is 0");
-    if (!nv_is_aligned(config->length, NV_PAGE_SIZE))
-        return nv_fail(ret_error, -EINVAL, name.s, "round it",
-                       "size 0x%llx is not a multiple of 4096", (unsigned long long)config->length);
-    if (!nv_is_aligned(config->address, NV_PAGE_SIZE))
-        return nv_fail(ret_error, -EINVAL, name.s, "round it",
-                       "address 0x%llx is not a multiple of 4096",
-                       (unsigned long long)config->address);
-    if (config->length > NV_LAYOUT_REGION_MAX)
-        return nv_fail(ret_error, -EINVAL, name.s, "use several or smaller regions",
-                       "size 0x%llx is above the limit of 16 TiB",
-                       (unsigned long long)config->length);
-    if (!nv_range_fits(config->address, config->length, NV_LAYOUT_ADDRESS_END))
-        return nv_fail(ret_error, -EINVAL, name.s, "place it lower",
-                       "0x%llx + 0x%llx is beyond the guest's 46-bit address space",
-                       (unsigned long long)config->address, (unsigned long long)config->length);
-    if (by_layout && config->address != 0)
-        return nv_fail(ret_error, -EINVAL, name.s, "set the address to 0",
-                       "has an address and asks for the default layout");
-    return 0;
-}
-
-/* The library's own windows, which memory must leave free. */
-static const struct {
-    uint64_t address;
-    uint64_t length;
-    const char *name;
-} windows[] = {
-    { NV_LAYOUT_IOAPIC, NV_LAYOUT_IOAPIC_SIZE, "the IOAPIC" },
-    { NV_LAYOUT_LAPIC, NV_LAYOUT_LAPIC_SIZE, "the local APICs" },
-    { NV_LAYOUT_KVM_PAGES, NV_LAYOUT_KVM_PAGES_SIZE, "KVM's own pages" },
-};
-
-static int check_place(const struct nv_memory *memory, uint64_t address, uint64_t length,
-                       uint32_t number, struct nestvirt_error **ret_error)
-{
-    for (size_t i = 0; i < NV_ARRAY_SIZE(windows); i++)
-        if (nv_ranges_overlap(address, length, windows[i].address, windows[i].length))
-            return nv_fail(ret_error, -EEXIST, region_name(number).s,
-                           "keep RAM out of 0xfec00000 to 0xffffffff",
-                           "0x%llx + 0x%llx overlaps %s at 0x%llx", (unsigned long long)address,
-                           (unsigned long long)length, windows[i].name,
-                           (unsigned long long)windows[i].address);
-    for (uint32_t i = 0; i < memory->slot_count; i++) {
-        const struct nv_memory_slot *slot = &memory->slots[i];
-
-        if (nv_ranges_overlap(address, length, slot->address, slot->length))
-            return nv_fail(ret_error, -EEXIST, region_name(number).s, "move or shorten it",
-                           "0x%llx + 0x%llx overlaps region %u at 0x%llx + 0x%llx",
-                           (unsigned long long)address, (unsigned long long)length, slot->region,
-                           (unsigned long long)slot->address, (unsigned long long)slot->length);
-    }
-    return 0;
-}
-
-static int open_memfd(uint64_t length, const char *name, struct nestvirt_error **ret_error)
-{
-    NV_AUTO_FD fd = memfd_create("nestvirt", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    struct nv_signal_shield shield;
-    int r;
-
-    if (fd < 0)
-        return nv_fail_sys(ret_error, errno, name, "memfd_create", "raise the limit on open files");
-    nv_signals_shield(&shield); /* RLIMIT_FSIZE would send SIGXFSZ */
-    r = ftruncate(fd, (off_t)length) < 0 ? errno : 0;
-    nv_signals_unshield(&shield);
-    if (r)
-        return nv_fail_sys(ret_error, r, name, "ftruncate of a memfd",
-                           "use less memory, or raise the limit on file size (ulimit -f)");
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-        return nv_fail_sys(ret_error, errno, name, "F_ADD_SEALS", "use anonymous backing");
-    return nv_steal_fd(&fd);
-}
-
-static int map_region(const struct nestvirt_memory_config *config, uint32_t number,
-                      struct nv_memory_region *ret_region, struct nestvirt_error **ret_error)
-{
-    static const char hint[] = "use less memory, or raise the limits on address space and mappings";
-    const struct nv_text name = region_name(number);
-    int flags = MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS;
-    NV_AUTO_FD fd = -1;
-    void *host;
-
-    if (config->backing == NESTVIRT_BACKING_MEMFD) {
-        fd = open_memfd(config->length, name.s, ret_error);
-        if (fd < 0)
-            return fd;
-        flags = MAP_NORESERVE | MAP_SHARED;
-    }
-    host = mmap(NULL, config->length, PROT_READ | PROT_WRITE, flags, fd, 0);
-    if (host == MAP_FAILED)
-        return nv_fail_sys(ret_error, errno, name.s, "mmap", hint);
-    if (madvise(host, config->length, MADV_DONTFORK) < 0) {
-        int saved = errno;
-
-        munmap(host, config->length);
-        return nv_fail_sys(ret_error, saved, name.s, "madvise(MADV_DONTFORK)", hint);
-    }
-    *ret_region = (struct nv_memory_region){
-        .used = true, .config = *config, .host = host, .fd = nv_steal_fd(&fd)
-    };
-    return 0;
 }
 
 static void insert_slot(struct nv_memory *memory, const struct nv_memory_slot *slot)
@@ -195,6 +50,21 @@ static uint32_t split(const struct nestvirt_memory_config *config, struct nv_mem
     return pieces[1].length ? 2 : 1;
 }
 
+/* Nothing touches the pages before nv_region_fill(). */
+static int set_up(struct nv_memory *memory, uint32_t number, struct nestvirt_error **ret_error)
+{
+    struct nv_memory_region *region = &memory->regions[number];
+    int r = nv_memory_place(memory, number, ret_error);
+
+    if (r == 0)
+        r = nv_region_advise(region, number, ret_error);
+    if (r == 0)
+        r = nv_region_fill(region, number, ret_error);
+    if (r < 0)
+        nv_region_drop(region, true);
+    return r;
+}
+
 int nv_memory_add(struct nv_memory *memory, const struct nestvirt_memory_config *config,
                   struct nestvirt_error **ret_error)
 {
@@ -206,29 +76,27 @@ int nv_memory_add(struct nv_memory *memory, const struct nestvirt_memory_config 
     while (number < NV_MEMORY_REGIONS_MAX && memory->regions[number].used)
         number++;
     if (number == NV_MEMORY_REGIONS_MAX)
-        return nv_fail(ret_error, -ENOSPC, region_name(number).s, "use fewer, larger regions",
+        return nv_fail(ret_error, -ENOSPC, nv_region_name(number).s, "use fewer, larger regions",
                        "a VM has at most %d regions", NV_MEMORY_REGIONS_MAX);
-    r = check_config(config, number, ret_error);
+    r = nv_region_check(config, number, ret_error);
     if (r < 0)
         return r;
     count = split(config, pieces);
     for (uint32_t i = 0; i < count; i++) {
-        r = check_place(memory, pieces[i].address, pieces[i].length, number, ret_error);
+        r = nv_region_check_place(memory, pieces[i].address, pieces[i].length, number, ret_error);
         if (r < 0)
             return r;
     }
-    r = map_region(config, number, &memory->regions[number], ret_error);
+    r = nv_region_map(config, number, &memory->regions[number], ret_error);
+    if (r == 0)
+        r = set_up(memory, number, ret_error);
     if (r < 0)
         return r;
-    r = nv_memory_place(memory, number, ret_error);
-    if (r < 0) {
-        region_drop(&memory->regions[number], true);
-        return r;
-    }
     pieces[0].host = memory->regions[number].host;
     pieces[1].host = pieces[0].host + pieces[0].length;
     for (uint32_t i = 0; i < count; i++) {
         pieces[i].region = number;
+        pieces[i].is_read_only = config->flags & NESTVIRT_MEMORY_READ_ONLY;
         insert_slot(memory, &pieces[i]);
     }
     return (int)number;
@@ -237,29 +105,59 @@ int nv_memory_add(struct nv_memory *memory, const struct nestvirt_memory_config 
 int nv_memory_remove(struct nv_memory *memory, uint32_t region, struct nestvirt_error **ret_error)
 {
     uint32_t kept = 0;
+    int r = nv_memory_find_region(memory, region, ret_error);
 
-    if (region >= NV_MEMORY_REGIONS_MAX || !memory->regions[region].used)
-        return nv_fail(ret_error, -ENOENT, region_name(region).s, "use a number add returned",
-                       "does not exist");
+    if (r < 0)
+        return r;
     for (uint32_t i = 0; i < memory->slot_count; i++)
         if (memory->slots[i].region != region)
             memory->slots[kept++] = memory->slots[i];
     memory->slot_count = kept;
-    region_drop(&memory->regions[region], true);
+    nv_region_drop(&memory->regions[region], true);
     return 0;
 }
 
-int nv_memory_zero(struct nv_memory *memory, struct nestvirt_error **ret_error)
+int nv_memory_set_mergeable(struct nv_memory *memory, uint32_t region, bool on,
+                            struct nestvirt_error **ret_error)
 {
-    for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX; i++) {
-        struct nv_memory_region *region = &memory->regions[i];
-        int advice = region->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED;
+    int r = nv_memory_find_region(memory, region, ret_error);
 
-        if (region->used && madvise(region->host, region->config.length, advice) < 0)
-            return nv_fail_sys(ret_error, errno, region_name(i).s, "madvise",
-                               "unlock the memory or make a new VM");
-    }
+    return r < 0 ? r : nv_region_set_mergeable(&memory->regions[region], region, on, ret_error);
+}
+
+int nv_memory_get_config(const struct nv_memory *memory, uint32_t region,
+                         struct nestvirt_memory_config *ret_config,
+                         struct nestvirt_error **ret_error)
+{
+    int r = nv_memory_find_region(memory, region, ret_error);
+
+    if (r < 0)
+        return r;
+    *ret_config = memory->regions[region].config;
+    ret_config->flags &= ~(uint32_t)NESTVIRT_MEMORY_MERGEABLE;
+    if (nv_region_is_mergeable(&memory->regions[region]))
+        ret_config->flags |= NESTVIRT_MEMORY_MERGEABLE;
     return 0;
+}
+
+int nv_memory_reset(struct nv_memory *memory, struct nestvirt_error **ret_error)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX && r == 0; i++)
+        if (memory->regions[i].used)
+            r = nv_region_reset(&memory->regions[i], i, ret_error);
+    return r;
+}
+
+int nv_memory_prefault(struct nv_memory *memory, struct nestvirt_error **ret_error)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX && r == 0; i++)
+        if (memory->regions[i].used)
+            r = nv_region_prefault(&memory->regions[i], i, ret_error);
+    return r;
 }
 
 static const struct nv_memory_slot *find_slot(const struct nv_memory *memory, uint64_t address)
@@ -281,9 +179,8 @@ static const struct nv_memory_slot *find_slot(const struct nv_memory *memory, ui
     return NULL;
 }
 
-void *nv_memory_run(const struct nv_memory *memory, nv_gpa address, uint64_t *length)
+static void *run_of(const struct nv_memory_slot *slot, nv_gpa address, uint64_t *length)
 {
-    const struct nv_memory_slot *slot = find_slot(memory, address.value);
     uint64_t offset;
 
     if (!slot || *length == 0)
@@ -293,10 +190,30 @@ void *nv_memory_run(const struct nv_memory *memory, nv_gpa address, uint64_t *le
     return slot->host + offset;
 }
 
+void *nv_memory_run(const struct nv_memory *memory, nv_gpa address, uint64_t *length)
+{
+    return run_of(find_slot(memory, address.value), address, length);
+}
+
+void *nv_memory_run_writable(const struct nv_memory *memory, nv_gpa address, uint64_t *length)
+{
+    const struct nv_memory_slot *slot = find_slot(memory, address.value);
+
+    return slot && slot->is_read_only ? NULL : run_of(slot, address, length);
+}
+
 void *nv_memory_at(const struct nv_memory *memory, nv_gpa address, uint64_t length)
 {
     uint64_t run = length;
     void *host = nv_memory_run(memory, address, &run);
+
+    return host && run == length ? host : NULL;
+}
+
+void *nv_memory_at_writable(const struct nv_memory *memory, nv_gpa address, uint64_t length)
+{
+    uint64_t run = length;
+    void *host = nv_memory_run_writable(memory, address, &run);
 
     return host && run == length ? host : NULL;
 }
@@ -367,11 +284,12 @@ static void clear_run(const struct nv_memory *memory, uint64_t address, uint8_t 
                       uint64_t length)
 {
     const struct nv_memory_slot *slot = find_slot(memory, address);
-    int advice = memory->regions[slot->region].fd >= 0 ? MADV_REMOVE : MADV_DONTNEED;
+    const struct nv_memory_region *region = &memory->regions[slot->region];
     uint8_t *first = (uint8_t *)(uintptr_t)nv_align_up((uintptr_t)host, NV_PAGE_SIZE);
     uint8_t *last = (uint8_t *)(uintptr_t)nv_align_down((uintptr_t)host + length, NV_PAGE_SIZE);
 
-    if (length < CLEAR_BY_ADVICE_MIN || madvise(first, (size_t)(last - first), advice) < 0) {
+    if (length < CLEAR_BY_ADVICE_MIN ||
+        nv_region_give_back(region, first, (uint64_t)(last - first)) < 0) {
         memset(host, 0, length);
         return;
     }
@@ -411,17 +329,14 @@ static const struct nv_memory_region *find_mapping(const struct nv_memory *memor
 int nv_memory_discard(const struct nv_memory *memory, void *host, uint64_t length)
 {
     const struct nv_memory_region *region = find_mapping(memory, host, length);
-    int advice;
     int r;
 
-    if (!region || !nv_is_aligned((uintptr_t)host | length, NV_PAGE_SIZE))
+    if (!region || region->config.flags & NESTVIRT_MEMORY_READ_ONLY ||
+        !nv_is_aligned((uintptr_t)host | length, NV_PAGE_SIZE))
         return -EFAULT;
-    /* A shared mapping's page stays in its file, so that needs a hole; a private one's does not. */
-    advice = region->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED;
-    if (length == 0 || madvise(host, length, advice) == 0)
-        return 0;
-    r = -errno;
-    memset(host, 0, length);
+    r = length ? nv_region_give_back(region, host, length) : 0;
+    if (r < 0)
+        memset(host, 0, length);
     return r;
 }
 
@@ -440,7 +355,7 @@ uint64_t nv_memory_low_end(const struct nv_memory *memory)
     uint64_t end = 0;
 
     /* Slots that touch continue each other. */
-    while (end < NV_LAYOUT_GAP && nv_memory_run(memory, nv_gpa_at(end), &length)) {
+    while (end < NV_LAYOUT_GAP && nv_memory_run_writable(memory, nv_gpa_at(end), &length)) {
         end += length;
         length = NV_LAYOUT_GAP;
     }

@@ -28,13 +28,19 @@ struct nv_memory_slot {
     uint64_t length;
     uint8_t *host;
     uint32_t region;
+    bool is_read_only; /* for the guest and its devices */
 };
 
 struct nv_memory_region {
     bool used;
+    bool is_copied;     /* a file that is not trusted: host is anonymous memory with its bytes */
+    uint32_t mergeable; /* KSM may merge it; changes while the guest runs */
     struct nestvirt_memory_config config;
-    uint8_t *host;                   /* config.length bytes */
-    int fd;                          /* of a memfd, or -1 */
+    uint8_t *host; /* config.length bytes */
+    uint8_t *map;  /* the mapping, which may begin before and end behind them */
+    uint64_t map_length;
+    uint64_t page_size; /* above 4096: of a pool of huge pages */
+    int fd;             /* a memfd, the caller's descriptor or a file to copy; else -1 */
     struct nv_memory_policy *policy; /* for nodes (numa.h), or NULL */
 };
 
@@ -61,8 +67,23 @@ int nv_memory_add(struct nv_memory *memory, const struct nestvirt_memory_config 
 
 int nv_memory_remove(struct nv_memory *memory, uint32_t region, struct nestvirt_error **ret_error);
 
-/* Makes all memory read as zero again, giving the pages back to the host. */
-int nv_memory_zero(struct nv_memory *memory, struct nestvirt_error **ret_error);
+/*
+ * The contents of a new start: zeroes, the pages given back to the host; a file's own bytes; what
+ * the caller's descriptor has stays.
+ */
+int nv_memory_reset(struct nv_memory *memory, struct nestvirt_error **ret_error);
+
+/* Touches the pages of regions that ask for it. */
+int nv_memory_prefault(struct nv_memory *memory, struct nestvirt_error **ret_error);
+
+/* KSM on or off for a region. Errors: memory.h (public). */
+int nv_memory_set_mergeable(struct nv_memory *memory, uint32_t region, bool on,
+                            struct nestvirt_error **ret_error);
+
+/* A region's configuration as it is now; -ENOENT. */
+int nv_memory_get_config(const struct nv_memory *memory, uint32_t region,
+                         struct nestvirt_memory_config *ret_config,
+                         struct nestvirt_error **ret_error);
 
 /*
  * The only way from a guest address to a pointer: length bytes within one slot, or NULL. A length
@@ -72,6 +93,10 @@ void *nv_memory_at(const struct nv_memory *memory, nv_gpa address, uint64_t leng
 
 /* As nv_memory_at, but for the longest run from address on, at most *length; NULL if none. */
 void *nv_memory_run(const struct nv_memory *memory, nv_gpa address, uint64_t *length);
+
+/* The same for what the guest's devices write: NULL for read-only memory. */
+void *nv_memory_at_writable(const struct nv_memory *memory, nv_gpa address, uint64_t length);
+void *nv_memory_run_writable(const struct nv_memory *memory, nv_gpa address, uint64_t *length);
 
 /* Checked copies; may span slots that touch. -EFAULT and nothing done if any byte is outside. */
 int nv_memory_read(const struct nv_memory *memory, nv_gpa address, void *buffer, size_t length);
@@ -84,7 +109,8 @@ int nv_memory_clear(const struct nv_memory *memory, nv_gpa address, uint64_t len
 /*
  * Gives whole pages back to the host: they read as zero afterwards, whatever their backing. host
  * and length are as nv_memory_run() told. A page that the host does not take back is zeroed; then
- * -errno. -EFAULT and nothing done if any byte is not guest memory, or a page is not whole.
+ * -errno. -EFAULT and nothing done if any byte is not guest memory or is read-only, or a page is
+ * not whole.
  */
 int nv_memory_discard(const struct nv_memory *memory, void *host, uint64_t length);
 

@@ -105,9 +105,10 @@ int nv_queue_open(struct nv_queue *queue, const struct nv_memory *memory, bool h
         return refused(queue, "a ring is misaligned");
     queue->table = nv_memory_at(memory, nv_gpa_at(queue->descriptors), DESCRIPTOR_SIZE * size);
     queue->available = nv_memory_at(memory, nv_gpa_at(queue->driver), RING_ENTRIES + 2 * size + 2);
-    queue->used = nv_memory_at(memory, nv_gpa_at(queue->device), RING_ENTRIES + 8 * size + 2);
+    queue->used =
+        nv_memory_at_writable(memory, nv_gpa_at(queue->device), RING_ENTRIES + 8 * size + 2);
     if (!queue->table || !queue->available || !queue->used)
-        return refused(queue, "a ring is outside of memory");
+        return refused(queue, "a ring is outside of memory, or the used ring in read-only memory");
     queue->memory = memory;
     queue->has_indirect = has_indirect;
     queue->has_event_idx = has_event_idx;
@@ -152,11 +153,13 @@ static int add_buffer(struct nv_queue *queue, struct nv_chain *chain, const stru
 
     while (left > 0) {
         uint64_t run = left;
-        void *host = nv_memory_run(queue->memory, nv_gpa_at(address), &run);
+        void *host = desc->flags & DESC_WRITE
+                         ? nv_memory_run_writable(queue->memory, nv_gpa_at(address), &run)
+                         : nv_memory_run(queue->memory, nv_gpa_at(address), &run);
         int r;
 
         if (!host)
-            return broken(queue, "a buffer is outside of memory");
+            return broken(queue, "a buffer is outside of memory, or to be written and read-only");
         r = add_part(chain, host, run);
         if (r == -EPROTO)
             return broken(queue, "a chain has too many pieces");

@@ -45,6 +45,7 @@ static int add_slots(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         const struct nv_memory_slot *slot = &vm->memory.slots[i];
         struct kvm_userspace_memory_region region = {
             .slot = i,
+            .flags = slot->is_read_only ? KVM_MEM_READONLY : 0,
             .guest_phys_addr = slot->address,
             .memory_size = slot->length,
             .userspace_addr = (uintptr_t)slot->host,
@@ -207,6 +208,8 @@ int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 
     if (r >= 0)
         r = build_devices(vm, ret_error);
+    if (r >= 0)
+        r = nv_memory_prefault(&vm->memory, ret_error);
     if (r >= 0)
         r = load(vm, &start, ret_error);
     if (r >= 0)

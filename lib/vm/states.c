@@ -52,7 +52,7 @@ int nv_vm_validate(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 static int clear_last_run(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     nv_vm_take_apart(vm);
-    return nv_memory_zero(&vm->memory, ret_error);
+    return nv_memory_reset(&vm->memory, ret_error);
 }
 
 int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)

@@ -120,6 +120,7 @@ static int add_memory(struct nestvirt_vm *vm, const struct nestvirt_vm_config *c
         .flags = NESTVIRT_MEMORY_DEFAULT_LAYOUT,
         .length = config->memory_size,
         .backing = config->memory_backing,
+        .fd = -1,
     };
     int r;
 
@@ -221,11 +222,26 @@ static void check_slots(struct nestvirt_vm *vm, struct nestvirt_error **list)
     nv_error_append(list, error);
 }
 
+static void check_read_only(struct nestvirt_vm *vm, struct nestvirt_error **list)
+{
+    struct nestvirt_error *error = NULL;
+
+    if (vm->host->info.features & NESTVIRT_HOST_READONLY_MEMORY)
+        return;
+    for (uint32_t i = 0; i < vm->memory.slot_count && !error; i++)
+        if (vm->memory.slots[i].is_read_only)
+            nv_fail(&error, -ENOTSUP, nv_text("memory region %u", vm->memory.slots[i].region).s,
+                    "leave NESTVIRT_MEMORY_READ_ONLY out",
+                    "is read-only, and this host lacks KVM_CAP_READONLY_MEM");
+    nv_error_append(list, error);
+}
+
 void nv_vm_check(struct nestvirt_vm *vm, struct nestvirt_error **list)
 {
     struct nestvirt_error *error = NULL;
 
     check_slots(vm, list);
+    check_read_only(vm, list);
     nv_vm_check_guest_nodes(vm, list);
     nv_vm_claim(vm, list);
     nv_bus_check_memory(&vm->bus, &vm->memory, list);

@@ -60,6 +60,11 @@ static int memory_get(void *structure, struct nestvirt_error **ret_error)
     return nestvirt_memory_get(test.vm, 0, structure, ret_error);
 }
 
+static int get_ksm(void *structure, struct nestvirt_error **ret_error)
+{
+    return nestvirt_memory_get_ksm(test.vm, NESTVIRT_MEMORY_EVERY, structure, ret_error);
+}
+
 static int ioeventfd_add(void *structure, struct nestvirt_error **ret_error)
 {
     struct nestvirt_ioeventfd_config *config = structure;
@@ -193,13 +198,10 @@ static int vm_wait(void *structure, struct nestvirt_error **ret_error)
 }
 
 static const struct call new_calls[] = {
-    CALL(memory_add, memory_config, true),
-    CALL(memory_get, memory_config, false),
-    CALL(get_plan, plan, false),
-    CALL(make_plan, plan_config, true),
-    CALL(ioeventfd_add, ioeventfd_config, true),
-    CALL(set_flat, flat_config, true),
-    CALL(thread_set, thread_config, true),
+    CALL(memory_add, memory_config, true), CALL(memory_get, memory_config, false),
+    CALL(get_plan, plan, false),           CALL(make_plan, plan_config, true),
+    CALL(get_ksm, memory_ksm, false),      CALL(ioeventfd_add, ioeventfd_config, true),
+    CALL(set_flat, flat_config, true),     CALL(thread_set, thread_config, true),
 };
 
 static const struct call built_calls[] = {

@@ -85,5 +85,5 @@ void fuzz_load(const uint8_t *data, size_t size, uint32_t format)
     else
         check_start(&start);
     nv_error_free(error);
-    require(nv_memory_zero(&memory, NULL) == 0, "zeroing");
+    require(nv_memory_reset(&memory, NULL) == 0, "zeroing");
 }

@@ -268,6 +268,26 @@ START_TEST(test_hostile_50_balloon_own_rings)
 }
 END_TEST
 
+START_TEST(test_hostile_50_balloon_read_only_memory)
+{
+    enum { ROM_AT = 0x4000000 };
+    const struct nestvirt_memory_config config = { .size = sizeof(config),
+                                                   .flags = NESTVIRT_MEMORY_READ_ONLY,
+                                                   .address = ROM_AT,
+                                                   .length = 2 * PAGE };
+    const uint32_t numbers[] = { ROM_AT / PAGE, ROM_AT / PAGE + 1 };
+
+    ck_nv_ok(nv_memory_add(&guest.memory, &config, &error));
+    memset(guest_mem(&guest, ROM_AT, 2 * PAGE), 0xaa, 2 * PAGE);
+    call_count = 0;
+    send_numbers(INFLATE, numbers, 2, 0);
+    ck_assert_uint_eq(guest_get_u64(&guest, "refused"), 2);
+    ck_assert_uint_eq(guest_get_u64(&guest, "inflated"), 0);
+    ck_assert_uint_eq(call_count, 0);
+    ck_assert(is_all(ROM_AT, 2 * PAGE, 0xaa));
+}
+END_TEST
+
 /* What the host does not take back reads as zero all the same. */
 START_TEST(test_host_refuses)
 {
@@ -597,6 +617,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_50_balloon_two_regions);
     tcase_add_test(tcase, test_hostile_50_balloon_odd_lengths);
     tcase_add_test(tcase, test_hostile_50_balloon_own_rings);
+    tcase_add_test(tcase, test_hostile_50_balloon_read_only_memory);
     tcase_add_loop_test(tcase, test_host_refuses, 0, NV_ARRAY_SIZE(places));
     tcase_add_test(tcase, test_discard_checks);
     tcase_add_loop_test(tcase, test_free_page_reports, 0, NV_ARRAY_SIZE(places));

@@ -158,7 +158,7 @@ START_TEST(test_exact_ends)
     must_load_as(NESTVIRT_KERNEL_BZIMAGE_IN_GUEST);
     image_put32(&bz, BZ_INIT_SIZE, (uint32_t)(MEMORY - BZ_ADDRESS) + 1);
     loader.start.valid = false;
-    nv_memory_zero(&loader.memory, NULL);
+    nv_memory_reset(&loader.memory, NULL);
     must_fail_in_guest(-E2BIG);
 }
 END_TEST
@@ -275,7 +275,7 @@ START_TEST(test_hostile_54_bzimage_init_size_too_small)
     must_load_as(NESTVIRT_KERNEL_BZIMAGE_IN_GUEST);
     image_put64(&bz, BZ_PREF_ADDRESS, MEMORY - (bz.size - BZ_BODY) + 1);
     loader.start.valid = false;
-    nv_memory_zero(&loader.memory, NULL);
+    nv_memory_reset(&loader.memory, NULL);
     must_fail_in_guest(-E2BIG);
 }
 END_TEST

@@ -201,7 +201,7 @@ START_TEST(test_pvh_entry_of_8_bytes)
     ck_assert_uint_eq(loader.start.rip, ELF_PVH_VALUE);
     image_put32(&elf, ELF_SIZE + 0x14, 1); /* 4 GiB more */
     loader.start.valid = false;
-    ck_assert_int_eq(nv_memory_zero(&loader.memory, NULL), 0);
+    ck_assert_int_eq(nv_memory_reset(&loader.memory, NULL), 0);
     must_fail_as(NESTVIRT_KERNEL_PVH, -ENOEXEC);
 }
 END_TEST

@@ -115,7 +115,7 @@ START_TEST(test_below_the_kernel)
     ck_assert_uint_eq(nv_get_le32(loader_at(&loader, NV_LAYOUT_ZERO_PAGE + 0x218, 4)), 0x100000);
     set_size(0x80001);
     loader.start.valid = false;
-    nv_memory_zero(&loader.memory, NULL);
+    nv_memory_reset(&loader.memory, NULL);
     must_fail(-E2BIG);
 }
 END_TEST

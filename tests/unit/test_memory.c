@@ -99,16 +99,16 @@ START_TEST(test_misuse_05_unknown_bits)
 {
     struct nestvirt_memory_config config = region(0, PAGE);
 
-    config.flags = 1u << 1;
-    ck_nv_fails_with(nv_memory_add(&memory, &config, &error), -EINVAL, "flags 0x2");
+    config.flags = 1u << 8 | NESTVIRT_MEMORY_LOCK;
+    ck_nv_fails_with(nv_memory_add(&memory, &config, &error), -EINVAL, "flags 0x100");
     config.flags = 1u << 31;
     ck_nv_fails(nv_memory_add(&memory, &config, &error), -EINVAL);
     config.flags = 0;
     config.reserved = 1;
     ck_nv_fails_with(nv_memory_add(&memory, &config, &error), -EINVAL, "reserved");
     config.reserved = 0;
-    config.backing = 2;
-    ck_nv_fails_with(nv_memory_add(&memory, &config, &error), -EINVAL, "backing 2");
+    config.backing = 5;
+    ck_nv_fails_with(nv_memory_add(&memory, &config, &error), -EINVAL, "backing 5");
     config.backing = 0;
     config.flags = NESTVIRT_MEMORY_DEFAULT_LAYOUT;
     config.address = PAGE;
@@ -277,7 +277,7 @@ START_TEST(test_zero_for_each_backing)
     bytes = nv_memory_at(&memory, nv_gpa_at(0), 0x3000);
     ck_assert_uint_eq(bytes[0x2fff], 0);
     memset(bytes, 0x55, 0x3000);
-    ck_nv_ok(nv_memory_zero(&memory, &error));
+    ck_nv_ok(nv_memory_reset(&memory, &error));
     for (size_t i = 0; i < 0x3000; i++)
         ck_assert_uint_eq(bytes[i], 0);
     ck_assert_ptr_eq(nv_memory_at(&memory, nv_gpa_at(0), 0x3000), bytes);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves that no ring or chain breaks the virtqueue; numbers are those of hostile-guest.md. */
+#include <errno.h>
 #include <string.h>
 
 #include "core/util.h"
@@ -327,6 +328,53 @@ START_TEST(test_hostile_11_buffer_outside_of_memory)
 }
 END_TEST
 
+/* Devices read read-only memory and never write there: no buffer, no ring. */
+START_TEST(test_hostile_11_buffer_in_read_only_memory)
+{
+    enum { ROM = 0x400000 };
+    const struct nestvirt_memory_config config = { .size = sizeof(config),
+                                                   .flags = NESTVIRT_MEMORY_READ_ONLY,
+                                                   .address = ROM,
+                                                   .length = NV_PAGE_SIZE };
+    uint8_t *bytes;
+
+    ck_nv_ok(nv_memory_add(&guest.memory, &config, &error));
+    bytes = guest_mem(&guest, ROM, NV_PAGE_SIZE);
+    memset(bytes, 0x5a, NV_PAGE_SIZE);
+    put_one(ROM, 16, 0, 0);
+    answered(0);
+    put_one(ROM, 16, GUEST_NEXT, 1);
+    put_more(1, ROM, 16, GUEST_WRITE, 0);
+    checks_breaks(0);
+    put_one(ROM + NV_PAGE_SIZE - 1, 1, GUEST_WRITE, 0);
+    checks_breaks(0);
+    put_one(0x80000, 16, GUEST_NEXT, 1); /* as a later part of a buffer too */
+    put_more(1, 0x90000, 16, GUEST_WRITE | GUEST_NEXT, 2);
+    put_more(2, ROM, 1, GUEST_WRITE, 0);
+    checks_breaks(0);
+    for (uint32_t i = 0; i < NV_PAGE_SIZE; i++)
+        ck_assert_uint_eq(bytes[i], 0x5a);
+}
+END_TEST
+
+START_TEST(test_hostile_20_used_ring_in_read_only_memory)
+{
+    enum { ROM = 0x400000 };
+    const struct nestvirt_memory_config config = { .size = sizeof(config),
+                                                   .flags = NESTVIRT_MEMORY_READ_ONLY,
+                                                   .address = ROM,
+                                                   .length = NV_PAGE_SIZE };
+    struct nv_queue queue = { .size = 8, .descriptors = ROM, .driver = ROM + 0x200 };
+
+    ck_nv_ok(nv_memory_add(&guest.memory, &config, &error));
+    queue.device = ROM + 0x400;
+    ck_assert_int_eq(nv_queue_open(&queue, &guest.memory, false, false), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(queue.fault, "read-only"));
+    queue.device = 0x80000;
+    ck_assert_int_eq(nv_queue_open(&queue, &guest.memory, false, false), 0);
+}
+END_TEST
+
 START_TEST(test_hostile_12_buffer_in_two_regions)
 {
     uint8_t *behind = guest_mem(&guest, GUEST_SPAN, 200);
@@ -504,6 +552,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(chain, test_hostile_09_direct_chain_ends_in_indirect);
     tcase_add_test(chain, test_hostile_10_address_wraps);
     tcase_add_test(chain, test_hostile_11_buffer_outside_of_memory);
+    tcase_add_test(chain, test_hostile_11_buffer_in_read_only_memory);
+    tcase_add_test(chain, test_hostile_20_used_ring_in_read_only_memory);
     tcase_add_test(chain, test_hostile_12_buffer_in_two_regions);
     tcase_add_test(chain, test_hostile_13_zero_length);
     tcase_add_test(chain, test_hostile_14_readable_after_writable);

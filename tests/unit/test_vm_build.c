@@ -132,6 +132,87 @@ START_TEST(test_chips)
 }
 END_TEST
 
+static void add_read_only(void)
+{
+    struct nestvirt_memory_config config;
+
+    nestvirt_memory_config_init(&config, sizeof(config));
+    config.flags = NESTVIRT_MEMORY_READ_ONLY;
+    config.address = 1 << 30;
+    config.length = 4096;
+    ck_nv_ok(nestvirt_memory_add(vm, &config, &error));
+}
+
+START_TEST(test_read_only_slot)
+{
+    vm = fake_kvm_vm(host, 0, NESTVIRT_CHIP_SPLIT, 1);
+    add_read_only();
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_assert_uint_eq(fake_kvm_slot(0).flags, 0);
+    ck_assert_uint_eq(fake_kvm_slot(1).flags, KVM_MEM_READONLY);
+}
+END_TEST
+
+START_TEST(test_host_without_read_only_slots)
+{
+    nestvirt_host_free(host);
+    fake_kvm_set_capability(KVM_CAP_READONLY_MEM, 0);
+    host = fake_kvm_host();
+    vm = fake_kvm_vm(host, 0, NESTVIRT_CHIP_SPLIT, 1);
+    ck_nv_ok(nestvirt_vm_validate(vm, &error));
+    add_read_only();
+    ck_nv_fails_with(nestvirt_vm_validate(vm, &error), -ENOTSUP, "memory region 1");
+    ck_nv_fails_with(nestvirt_vm_build(vm, &error), -ENOTSUP, "KVM_CAP_READONLY_MEM");
+}
+END_TEST
+
+/* What vm_config can ask for, and what needs a descriptor. */
+START_TEST(test_misuse_16_backing_of_the_vm)
+{
+    struct nestvirt_vm_config config;
+
+    nestvirt_vm_config_init(&config, sizeof(config));
+    config.memory_size = 1 << 20;
+    config.memory_backing = NESTVIRT_BACKING_FD;
+    ck_nv_fails_with(nestvirt_vm_new(host, &config, &vm, &error), -EINVAL, "nestvirt_memory_add");
+    config.memory_backing = NESTVIRT_BACKING_FILE;
+    ck_nv_fails_with(nestvirt_vm_new(host, &config, &vm, &error), -EINVAL, "nestvirt_memory_add");
+    config.memory_backing = NESTVIRT_BACKING_HUGETLB;
+    ck_nv_fails_with(nestvirt_vm_new(host, &config, &vm, &error), -EINVAL, "page size");
+    config.memory_size = 1ull << 40;
+    ck_nv_fails_with(nestvirt_vm_new(host, &config, &vm, &error), -ENOMEM, "nr_hugepages");
+}
+END_TEST
+
+/* Merging is set and read back while the VM runs; the figures are there. */
+START_TEST(test_misuse_13_merging_while_running)
+{
+    struct nestvirt_memory_config config;
+    struct nestvirt_memory_ksm ksm;
+
+    vm = fake_kvm_vm(host, 0, NESTVIRT_CHIP_SPLIT, 1);
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_nv_ok(nestvirt_vm_start(vm, &error));
+    nestvirt_memory_config_init(&config, sizeof(config));
+    nestvirt_memory_ksm_init(&ksm, sizeof(ksm));
+    for (uint32_t on = 2; on-- > 0;) {
+        ck_nv_ok(nestvirt_memory_set_mergeable(vm, 0, on, &error));
+        ck_nv_ok(nestvirt_memory_get(vm, 0, &config, &error));
+        ck_assert_uint_eq(config.flags & NESTVIRT_MEMORY_MERGEABLE,
+                          on ? NESTVIRT_MEMORY_MERGEABLE : 0);
+        ck_nv_ok(nestvirt_memory_get_ksm(vm, NESTVIRT_MEMORY_EVERY, &ksm, &error));
+        ck_assert_uint_eq(ksm.mergeable_bytes, on ? config.length : 0);
+    }
+    ck_nv_fails_with(nestvirt_memory_set_mergeable(vm, 0, 2, &error), -EINVAL, "0 or 1");
+    ck_nv_fails(nestvirt_memory_set_mergeable(vm, 1, 1, &error), -ENOENT);
+    ck_nv_fails(nestvirt_memory_set_mergeable(NULL, 0, 1, &error), -EFAULT);
+    ck_nv_fails(nestvirt_memory_get_ksm(vm, 1, &ksm, &error), -ENOENT);
+    ck_nv_fails(nestvirt_memory_get_ksm(vm, 0, NULL, &error), -EFAULT);
+    ksm.size = sizeof(ksm) - 1;
+    ck_nv_fails(nestvirt_memory_get_ksm(vm, 0, &ksm, &error), -EINVAL);
+}
+END_TEST
+
 /* The first instruction of a flat image in each mode. */
 static void build_flat(uint32_t mode, uint64_t address)
 {
@@ -376,6 +457,10 @@ Suite *nv_test_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_order_of_calls);
     tcase_add_test(tcase, test_what_kvm_is_told);
+    tcase_add_test(tcase, test_read_only_slot);
+    tcase_add_test(tcase, test_host_without_read_only_slots);
+    tcase_add_test(tcase, test_misuse_16_backing_of_the_vm);
+    tcase_add_test(tcase, test_misuse_13_merging_while_running);
     tcase_add_test(tcase, test_chips);
     tcase_add_test(tcase, test_start_registers);
     tcase_add_test(tcase, test_registers_in_and_out);

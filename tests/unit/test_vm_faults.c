@@ -18,7 +18,7 @@ enum { PIN = 10, TRIES_MAX = 2000 };
 
 static struct nestvirt_host *host;
 static struct nestvirt_vm *vm;
-static int kernel = -1, event = -1, pipe_ends[2];
+static int kernel = -1, rom = -1, event = -1, pipe_ends[2];
 
 static void make_files(void)
 {
@@ -26,7 +26,9 @@ static void make_files(void)
 
     kernel = memfd_create("kernel", MFD_CLOEXEC);
     event = eventfd(0, EFD_CLOEXEC);
+    rom = memfd_create("rom", MFD_CLOEXEC);
     ck_assert_int_ge(kernel, 0);
+    ck_assert_int_eq(ftruncate(rom, 4096), 0);
     ck_assert_int_ge(event, 0);
     ck_assert_int_eq(write(kernel, code, sizeof(code)), sizeof(code));
     ck_assert_int_eq(pipe2(pipe_ends, O_CLOEXEC), 0);
@@ -43,6 +45,7 @@ static void teardown(void)
 {
     ck_assert_int_eq(nestvirt_host_free(host), 0);
     close(kernel);
+    close(rom);
     close(event);
     close(pipe_ends[0]);
     close(pipe_ends[1]);
@@ -73,6 +76,21 @@ static int make_vm(struct nestvirt_error **e)
 static int add_low(struct nestvirt_error **e)
 {
     return add_memory(0, NESTVIRT_BACKING_ANONYMOUS, e);
+}
+
+/* A copied file, with all kinds of advice. */
+static int add_file(struct nestvirt_error **e)
+{
+    struct nestvirt_memory_config config;
+
+    nestvirt_memory_config_init(&config, sizeof(config));
+    config.flags = NESTVIRT_MEMORY_READ_ONLY | NESTVIRT_MEMORY_NO_DUMP | NESTVIRT_MEMORY_PREFAULT;
+    config.huge_pages = NESTVIRT_HUGE_PAGES_NEVER;
+    config.address = 1 << 29;
+    config.length = 4096;
+    config.backing = NESTVIRT_BACKING_FILE;
+    config.fd = rom;
+    return nestvirt_memory_add(vm, &config, e);
 }
 
 static int add_high(struct nestvirt_error **e)
@@ -157,7 +175,7 @@ static int build(struct nestvirt_error **e)
 }
 
 static int (*const steps[])(struct nestvirt_error **e) = {
-    make_vm,    add_low,     add_high,  add_serial,    add_reset,   add_exit,
+    make_vm,    add_low,     add_file,  add_high,      add_serial,  add_reset, add_exit,
     add_kernel, add_handler, add_irqfd, add_ioeventfd, set_threads, build,
 };
 
