@@ -546,6 +546,5 @@ const struct nv_device_class nv_device_serial = {
     .stop = serial_stop,
     .send = serial_send,
     .thread_at = serial_thread_at,
-    .send = serial_send,
     .describe = serial_describe,
 };
