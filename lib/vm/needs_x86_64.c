@@ -82,6 +82,7 @@ static const struct need needs[] = {
     CALL(accept4, L, "a vsock's connections from the host"),
     CALL(sendmsg, L, "a vsock's connections"),
     CALL(recvmsg, L, "a vsock's connections"),
+    CALL(sysinfo, L, "qsort() of a balloon's pages, in C libraries before 2.37"),
     CALL(io_uring_enter, L | C, "disks with the engine io_uring"),
 
     /* Workers of disks. */

@@ -105,6 +105,8 @@ void linux_start(struct linux_vm *l, struct nestvirt_host *host,
     ck_nv_ok(nestvirt_vm_build(l->vm, &error));
     if (options->is_resident)
         touch_memory(l->vm, config.memory_size);
+    if (options->built)
+        options->built(l->vm);
     ck_nv_ok(nestvirt_vm_start(l->vm, &error));
 }
 

@@ -35,6 +35,7 @@ struct linux_options {
     /* Adds more devices to the new VM, or NULL. */
     void (*add)(struct nestvirt_vm *vm, void *data);
     void *data;
+    void (*built)(struct nestvirt_vm *vm); /* called between build and start, or NULL */
 };
 
 /* Path of a file of a test kernel: environment variable and file name. Skips when not set. */

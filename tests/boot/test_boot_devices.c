@@ -8,6 +8,7 @@
 
 #include "console.h"
 #include "network.h"
+#include "sandbox.h"
 #include "support.h"
 #include "tools.h"
 
@@ -351,6 +352,14 @@ static void expect_no_faults(const struct devices *d)
     ck_assert_uint_eq(get(d->rng, "faults"), 0);
 }
 
+/* Every thread gives up its privileges and may call only what the library says that it needs. */
+static void confine(struct nestvirt_vm *vm)
+{
+    ck_nv_ok(nestvirt_vm_remove_privileges(vm, &error));
+    sandbox_begin();
+    sandbox_add_vm(vm, 0, NULL);
+}
+
 START_TEST(test_devices)
 {
     struct devices devices;
@@ -363,6 +372,7 @@ START_TEST(test_devices)
         .is_resident = true,
         .add = add,
         .data = &devices,
+        .built = confine,
     };
 
     network_enter();
@@ -385,6 +395,8 @@ START_TEST(test_devices)
     linux_expect_end(&linux_vm, NESTVIRT_RESULT_GUEST_RESET, 60, NULL);
     expect_no_faults(&devices);
     linux_free(&linux_vm);
+    ck_assert_uint_eq(sandbox_count(0), 0);
+    sandbox_end();
     close_console(&devices);
     network_leave();
 }

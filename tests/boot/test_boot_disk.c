@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "console.h"
+#include "sandbox.h"
 #include "support.h"
 #include "tools.h"
 
@@ -188,6 +189,14 @@ static void end(const struct disks *disks)
     check_file_system(disks);
 }
 
+/* Every thread gives up its privileges and may call only what the library says that it needs. */
+static void confine(struct nestvirt_vm *vm)
+{
+    ck_nv_ok(nestvirt_vm_remove_privileges(vm, &error));
+    sandbox_begin();
+    sandbox_add_vm(vm, 0, NULL);
+}
+
 START_TEST(test_disks)
 {
     struct disks disks;
@@ -197,6 +206,7 @@ START_TEST(test_disks)
         .steps = "obey",
         .add = add_disks,
         .data = &disks,
+        .built = confine,
     };
 
     make_images(&disks);
@@ -224,6 +234,8 @@ START_TEST(test_disks)
     end(&disks);
     linux_note(&linux_vm, "second start");
     linux_free(&linux_vm);
+    ck_assert_uint_eq(sandbox_count(0), 0);
+    sandbox_end();
     close(disks.system_fd);
     close(disks.raw_fd);
     close(disks.fixed_fd);
