@@ -8,16 +8,10 @@
 #include "core/util.h"
 #include "memory/region.h"
 
-/* The mapping with its advice: it starts before an aligned host address and ends with the region.
- */
-static uint64_t body_length(const struct nv_memory_region *region)
-{
-    return (uint64_t)(region->host - region->map) + region->config.length;
-}
-
+/* Also for what lies around an aligned region, so that all is one mapping. */
 static int advise(const struct nv_memory_region *region, int advice)
 {
-    return madvise(region->map, body_length(region), advice) < 0 ? -errno : 0;
+    return madvise(region->map, region->map_length, advice) < 0 ? -errno : 0;
 }
 
 static int set_huge_pages(const struct nv_memory_region *region, uint32_t number,
@@ -90,7 +84,9 @@ int nv_region_set_mergeable(struct nv_memory_region *region, uint32_t number, bo
 
     if (r < 0 || (!on && !nv_region_is_mergeable(region)))
         return r;
-    r = advise(region, on ? MADV_MERGEABLE : MADV_UNMERGEABLE);
+    /* The region alone: what lies around it keeps its mapping apart from a neighbour's. */
+    r = madvise(region->host, region->config.length, on ? MADV_MERGEABLE : MADV_UNMERGEABLE);
+    r = r < 0 ? -errno : 0;
     if (r == -EINVAL)
         return nv_fail(ret_error, -ENOTSUP, name.s, "use a kernel with CONFIG_KSM",
                        "this kernel has no KSM");

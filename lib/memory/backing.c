@@ -154,15 +154,15 @@ static int fail_map(const struct nv_memory_region *region, uint32_t number, int 
 }
 
 /*
- * Anonymous memory. The kernel would join neighbours of a kind to one mapping, and then what it
- * counts for a mapping could not be told apart: so a page behind each is left as it is, while the
- * region gets its advice. What lies before an aligned start belongs to the region's mapping.
+ * Anonymous memory, with a page or more behind it that nobody uses. The kernel joins neighbours of
+ * a kind to one mapping, which makes many VMs cheaper; only where KSM is on does it keep them
+ * apart, because the pages between are not mergeable, so that what it counts can be told apart too.
  */
 static int map_anonymous(struct nv_memory_region *region)
 {
     uint64_t length = region->config.length;
     uint64_t align = length >= ALIGN_FROM ? ALIGN_FROM : NV_PAGE_SIZE;
-    uint64_t whole = length + align; /* the start moves by less, so a page or more stays behind */
+    uint64_t whole = length + align; /* the start moves by less */
     void *map = mmap(NULL, whole, PROT_READ | PROT_WRITE,
                      MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 

@@ -41,10 +41,10 @@ static void begin_mapping(struct scan *scan, uint64_t start, uint64_t end)
         return;
     for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX; i++) {
         const struct nv_memory_region *region = &scan->memory->regions[i];
-        uint64_t first = (uintptr_t)region->map;
-        uint64_t last = (uintptr_t)region->host + region->config.length;
+        uint64_t first = (uintptr_t)region->host;
+        uint64_t last = first + region->config.length;
 
-        if (!is_wanted(region, i, scan->region) || nv_region_is_shared(region) ||
+        if (!is_wanted(region, i, scan->region) || !nv_region_is_mergeable(region) ||
             !nv_ranges_overlap(start, end - start, first, last - first))
             continue;
         if (start < first || end > last) {
@@ -152,7 +152,7 @@ static int read_merged(const struct nv_memory *memory, const struct nv_tree *tre
                        struct nestvirt_memory_ksm *ksm)
 {
     struct scan scan = { .memory = memory, .region = region };
-    int r = scan_smaps(&scan, tree);
+    int r = ksm->mergeable_bytes ? scan_smaps(&scan, tree) : 0; /* else nothing is merged */
 
     if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
         return r;

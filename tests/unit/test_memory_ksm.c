@@ -127,12 +127,18 @@ START_TEST(test_new_kernel)
     ck_assert_uint_eq(ksm.process_rmap_items, 16);
     ck_assert_int_eq(ksm.process_profit, -300);
     ck_assert_uint_eq(ksm.host_run, 1);
+    /* Of a region that is not mergeable nothing is merged, and its mapping may be a joined one. */
     read_report(0);
+    ck_assert_uint_eq(ksm.flags, (NESTVIRT_MEMORY_KSM_HOST_RUN << 1) - 1);
     ck_assert_uint_eq(ksm.mergeable_bytes, 0);
-    ck_assert_uint_eq(ksm.merged_bytes, 4096);
+    ck_assert_uint_eq(ksm.merged_bytes, 0);
     read_report(NESTVIRT_MEMORY_EVERY);
     ck_assert_uint_eq(ksm.mergeable_bytes, LENGTH);
-    ck_assert_uint_eq(ksm.merged_bytes, 28 * 1024);
+    ck_assert_uint_eq(ksm.merged_bytes, 8192);
+    ck_nv_ok(nv_memory_set_mergeable(&memory, 2, true, &error));
+    read_report(NESTVIRT_MEMORY_EVERY);
+    ck_assert_uint_eq(ksm.mergeable_bytes, 2 * LENGTH);
+    ck_assert_uint_eq(ksm.merged_bytes, 24 * 1024);
 }
 END_TEST
 
