@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../support/ksm_guard.h"
@@ -90,8 +89,7 @@ static void fill(struct nestvirt_vm *vm, uint32_t seed)
         for (uint32_t k = 0; k < PAGE / 4; k++)
             words[k] = seed + i * 2654435761u + k;
     }
-    if (madvise(memory, MEMORY_SIZE, MADV_MERGEABLE) < 0)
-        bench_need(-errno, "madvise(MADV_MERGEABLE)");
+    ours_need(nestvirt_memory_set_mergeable(vm, 0, 1, &error), error);
 }
 
 static uint64_t sharing(void)
