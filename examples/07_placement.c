@@ -3,7 +3,8 @@
  * Puts virtual machines where its options say, as numactl and taskset do with programs, and prints
  * where everything really is.
  *
- *     07_placement --cpus 0-1 --membind 0 --ksm --hugepages --nice 5 --cgroup PATH
+ *     07_placement --vms 2 --cpus 0-1 --membind 0 --nice 5 --ksm --ksm-run --cgroup PATH
+ *     07_placement --help
  *
  * The guests fill their memory, all with the same, and spin. Ends with status 0 when everything is
  * where it was asked for, and with 1 and a message otherwise.
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,9 +24,11 @@
 enum { VMS_MAX = 64, GROUPS_MAX = 8, NODES_MAX = 64, PAGE = 4096, FILL_START = 1 << 20 };
 
 struct options {
-    uint32_t vms;
-    uint32_t vcpus;
-    uint32_t seconds;
+    uint64_t vms;
+    uint64_t vcpus;
+    uint64_t seconds;
+    uint64_t memory;
+    uint64_t page_size;
     uint32_t region_flags; /* NESTVIRT_MEMORY_* */
     uint32_t huge_pages;   /* NESTVIRT_HUGE_PAGES_* */
     uint32_t numa_policy;  /* NESTVIRT_NUMA_* */
@@ -35,8 +39,6 @@ struct options {
     bool has_nice;
     bool is_automatic;
     bool tunes_ksm;
-    uint64_t memory;
-    uint64_t page_size;
     const char *nodes;
     const char *cpus;
     const char *io_cpus;
@@ -45,41 +47,10 @@ struct options {
     uint32_t cgroup_count;
 };
 
-static void usage(int status)
-{
-    fprintf(status ? stderr : stdout,
-            "usage: 07_placement [options]\n"
-            "  --vms N              virtual machines (1)\n"
-            "  --vcpus N            virtual CPUs of each (1); the first one spins\n"
-            "  --memory SIZE        RAM of each, with suffix K, M or G (64M)\n"
-            "  --seconds N          how long they run before the tables are printed (2)\n"
-            "threads\n"
-            "  --cpus LIST          the CPUs of vCPU threads, as \"0-3,8\"\n"
-            "  --io-cpus LIST       the CPUs of event loops and disks' threads\n"
-            "  --nice N             -20 to 19\n"
-            "  --sched POLICY       other, batch, idle, fifo:PRIORITY or rr:PRIORITY\n"
-            "  --cgroup PATH        a control group's folder; may be repeated\n"
-            "  --disk PATH          a disk, so that there are threads for it\n"
-            "memory\n"
-            "  --membind NODES      only on these nodes, as \"0-1\"; checked\n"
-            "  --preferred NODES    on these nodes while they have room\n"
-            "  --interleave NODES   page by page over these nodes\n"
-            "  --auto               nodes and CPUs that have room, chosen by the library\n"
-            "  --hugepages[=SIZE]   pages of the host's pool (its default size)\n"
-            "  --thp always|never   transparent huge pages\n"
-            "  --prefault --lock    there from the beginning; never swapped out\n"
-            "  --ksm                equal pages are merged\n"
-            "  --ksm-run            KSM of the host runs fast meanwhile, then as before\n");
-    exit(status);
-}
+static struct options wanted = { .vms = 1, .vcpus = 1, .seconds = 2, .memory = 64 << 20 };
 
-static void refuse(const char *option, const char *value)
-{
-    fprintf(stderr, "error: --%s: \"%s\" is no value for it\n", option, value);
-    usage(2);
-}
-
-static uint64_t parse_number(const char *option, const char *text, uint64_t max)
+/* Digits with K, M or G behind them. */
+static bool take_number(const char *text, uint64_t max, uint64_t *ret_number)
 {
     static const char suffixes[] = "KMG";
     char *end;
@@ -87,199 +58,188 @@ static uint64_t parse_number(const char *option, const char *text, uint64_t max)
     const char *suffix = *end ? strchr(suffixes, *end) : NULL;
     unsigned shift = suffix ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
 
-    if (text[0] < '0' || text[0] > '9' || (suffix ? end[1] : *end) || value > max >> shift)
-        refuse(option, text);
-    return value << shift;
+    *ret_number = value << shift;
+    return text[0] >= '0' && text[0] <= '9' && !(suffix ? end[1] : *end) && value <= max >> shift;
 }
 
-static int32_t parse_nice(const char *text)
+static bool take_nice(const char *text)
 {
     char *end;
     long value = strtol(text, &end, 10);
 
-    if (end == text || *end || value < -20 || value > 19)
-        refuse("nice", text);
-    return (int32_t)value;
+    wanted.nice = (int32_t)value;
+    wanted.has_nice = true;
+    return end != text && !*end && value >= -20 && value <= 19;
 }
 
-static void parse_sched(struct options *options, const char *text)
+/* "fifo:10" */
+static bool take_sched(const char *text)
 {
-    static const struct {
-        const char *name;
-        uint32_t policy;
-    } rows[] = {
-        { "other", NESTVIRT_SCHED_OTHER }, { "batch", NESTVIRT_SCHED_BATCH },
-        { "idle", NESTVIRT_SCHED_IDLE },   { "fifo", NESTVIRT_SCHED_FIFO },
-        { "rr", NESTVIRT_SCHED_RR },
+    static const char *const names[] = {
+        [NESTVIRT_SCHED_OTHER] = "other", [NESTVIRT_SCHED_BATCH] = "batch",
+        [NESTVIRT_SCHED_IDLE] = "idle",   [NESTVIRT_SCHED_FIFO] = "fifo",
+        [NESTVIRT_SCHED_RR] = "rr",
     };
     size_t length = strcspn(text, ":");
+    uint64_t priority = 0;
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (strlen(rows[i].name) == length && strncmp(rows[i].name, text, length) == 0)
-            options->sched_policy = rows[i].policy;
-    if (options->sched_policy == NESTVIRT_SCHED_LEAVE)
-        refuse("sched", text);
-    if (text[length])
-        options->priority = (int32_t)parse_number("sched", text + length + 1, 99);
+    if (text[length] && !take_number(text + length + 1, 99, &priority))
+        return false;
+    wanted.priority = (int32_t)priority;
+    for (uint32_t i = NESTVIRT_SCHED_OTHER; i <= NESTVIRT_SCHED_RR; i++)
+        if (strlen(names[i]) == length && strncmp(names[i], text, length) == 0) {
+            wanted.sched_policy = i;
+            return true;
+        }
+    return false;
 }
 
-static void set_nodes(struct options *options, uint32_t policy, const char *nodes)
+static bool take_cgroup(const char *path)
 {
-    options->numa_policy = policy;
-    options->nodes = nodes;
+    if (wanted.cgroup_count == GROUPS_MAX)
+        return false;
+    wanted.cgroups[wanted.cgroup_count++] = path;
+    return true;
+}
+
+static bool take_thp(const char *text)
+{
+    bool is_always = strcmp(text, "always") == 0;
+
+    wanted.huge_pages = is_always ? NESTVIRT_HUGE_PAGES_ALWAYS : NESTVIRT_HUGE_PAGES_NEVER;
+    return is_always || strcmp(text, "never") == 0;
+}
+
+static bool take_huge(const char *size)
+{
+    wanted.backing = NESTVIRT_BACKING_HUGETLB;
+    return !size || take_number(size, UINT64_MAX, &wanted.page_size);
+}
+
+static void set_nodes(uint32_t policy, const char *nodes)
+{
+    wanted.numa_policy = policy;
+    wanted.nodes = nodes;
+    wanted.region_flags &= ~(uint32_t)NESTVIRT_MEMORY_NUMA_STRICT;
     if (policy == NESTVIRT_NUMA_BIND)
-        options->region_flags |= NESTVIRT_MEMORY_NUMA_STRICT;
+        wanted.region_flags |= NESTVIRT_MEMORY_NUMA_STRICT;
 }
 
-enum {
-    OPTION_VMS = 1,
-    OPTION_VCPUS,
-    OPTION_MEMORY,
-    OPTION_SECONDS,
-    OPTION_CPUS,
-    OPTION_IO_CPUS,
-    OPTION_NICE,
-    OPTION_SCHED,
-    OPTION_CGROUP,
-    OPTION_DISK,
-    OPTION_BIND,
-    OPTION_PREFERRED,
-    OPTION_INTERLEAVE,
-    OPTION_AUTO,
-    OPTION_HUGE,
-    OPTION_THP,
-    OPTION_PREFAULT,
-    OPTION_LOCK,
-    OPTION_KSM,
-    OPTION_KSM_RUN,
-    OPTION_HELP
+static bool show_help(const char *text);
+
+/* The options. Of what is behind the help each has one thing. */
+static const struct row {
+    const char *group; /* the heading above it */
+    const char *name;
+    const char *value; /* NULL: it has none; "[=...]": it may be left out */
+    const char *help;
+    uint64_t *number;
+    uint64_t min, max; /* of the number */
+    const char **text;
+    bool *is_set;
+    uint32_t flag;   /* NESTVIRT_MEMORY_* */
+    uint32_t policy; /* NESTVIRT_NUMA_* */
+    bool (*take)(const char *text);
+} rows[] = {
+    { "machines", "vms", "N", "virtual machines (1)", .number = &wanted.vms, .min = 1,
+      .max = VMS_MAX },
+    { NULL, "vcpus", "N", "virtual CPUs of each (1); the first one spins", .number = &wanted.vcpus,
+      .min = 1, .max = 254 },
+    { NULL, "memory", "SIZE", "RAM of each, all of it filled, with suffix K, M or G (64M)",
+      .number = &wanted.memory, .min = 1, .max = UINT64_MAX },
+    { NULL, "seconds", "N", "how long they run before the tables (2); Ctrl-C: no longer",
+      .number = &wanted.seconds, .max = 86400 },
+    { NULL, "help", NULL, "this text", .take = show_help },
+    { "threads", "cpus", "LIST", "the CPUs of vCPU threads, as \"0-3,8\"", .text = &wanted.cpus },
+    { NULL, "io-cpus", "LIST", "the CPUs of event loops and disks' threads",
+      .text = &wanted.io_cpus },
+    { NULL, "nice", "N", "-20 to 19", .take = take_nice },
+    { NULL, "sched", "POLICY", "other, batch, idle, fifo:PRIORITY or rr:PRIORITY",
+      .take = take_sched },
+    { NULL, "cgroup", "PATH", "a control group's folder; may be repeated", .take = take_cgroup },
+    { NULL, "disk", "PATH", "a disk, so that there are threads for it", .text = &wanted.disk },
+    { "memory", "membind", "NODES", "only on these nodes, as \"0-1\"; checked",
+      .policy = NESTVIRT_NUMA_BIND },
+    { NULL, "preferred", "NODES", "on these nodes while they have room",
+      .policy = NESTVIRT_NUMA_PREFERRED_MANY },
+    { NULL, "interleave", "NODES", "page by page over these nodes",
+      .policy = NESTVIRT_NUMA_INTERLEAVE },
+    { NULL, "auto", NULL, "nodes and CPUs that have room, chosen by the library",
+      .is_set = &wanted.is_automatic },
+    { NULL, "hugepages", "[=SIZE]", "pages of the host's pool (its default size)",
+      .take = take_huge },
+    { NULL, "thp", "WHEN", "transparent huge pages: always or never", .take = take_thp },
+    { NULL, "prefault", NULL, "all there from the beginning", .flag = NESTVIRT_MEMORY_PREFAULT },
+    { NULL, "lock", NULL, "never swapped out", .flag = NESTVIRT_MEMORY_LOCK },
+    { NULL, "ksm", NULL, "equal pages are merged", .flag = NESTVIRT_MEMORY_MERGEABLE },
+    { NULL, "ksm-run", NULL, "KSM of the host runs fast meanwhile, then as before",
+      .is_set = &wanted.tunes_ksm },
 };
 
-static const struct option rows[] = {
-    { "vms", required_argument, NULL, OPTION_VMS },
-    { "vcpus", required_argument, NULL, OPTION_VCPUS },
-    { "memory", required_argument, NULL, OPTION_MEMORY },
-    { "seconds", required_argument, NULL, OPTION_SECONDS },
-    { "cpus", required_argument, NULL, OPTION_CPUS },
-    { "io-cpus", required_argument, NULL, OPTION_IO_CPUS },
-    { "nice", required_argument, NULL, OPTION_NICE },
-    { "sched", required_argument, NULL, OPTION_SCHED },
-    { "cgroup", required_argument, NULL, OPTION_CGROUP },
-    { "disk", required_argument, NULL, OPTION_DISK },
-    { "membind", required_argument, NULL, OPTION_BIND },
-    { "preferred", required_argument, NULL, OPTION_PREFERRED },
-    { "interleave", required_argument, NULL, OPTION_INTERLEAVE },
-    { "auto", no_argument, NULL, OPTION_AUTO },
-    { "hugepages", optional_argument, NULL, OPTION_HUGE },
-    { "thp", required_argument, NULL, OPTION_THP },
-    { "prefault", no_argument, NULL, OPTION_PREFAULT },
-    { "lock", no_argument, NULL, OPTION_LOCK },
-    { "ksm", no_argument, NULL, OPTION_KSM },
-    { "ksm-run", no_argument, NULL, OPTION_KSM_RUN },
-    { "help", no_argument, NULL, OPTION_HELP },
-    { NULL, 0, NULL, 0 },
-};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]), FIRST_ROW = 256 };
 
-static void parse_thp(struct options *options, const char *text)
+static bool show_help(const char *text)
 {
-    if (strcmp(text, "always") == 0)
-        options->huge_pages = NESTVIRT_HUGE_PAGES_ALWAYS;
-    else if (strcmp(text, "never") == 0)
-        options->huge_pages = NESTVIRT_HUGE_PAGES_NEVER;
-    else
-        refuse("thp", text);
-}
+    (void)text;
+    printf("usage: 07_placement [options]\n");
+    for (size_t i = 0; i < ROWS; i++) {
+        const char *value = rows[i].value ? rows[i].value : "";
+        int width = 19 - (int)strlen(rows[i].name);
 
-static void add_cgroup(struct options *options, const char *path)
-{
-    if (options->cgroup_count == GROUPS_MAX)
-        refuse("cgroup", path);
-    options->cgroups[options->cgroup_count++] = path;
-}
-
-/* Options that say where memory is. */
-static void parse_memory(struct options *options, int option)
-{
-    switch (option) {
-    case OPTION_MEMORY:
-        options->memory = parse_number("memory", optarg, UINT64_MAX);
-        break;
-    case OPTION_BIND:
-        set_nodes(options, NESTVIRT_NUMA_BIND, optarg);
-        break;
-    case OPTION_PREFERRED:
-        set_nodes(options, NESTVIRT_NUMA_PREFERRED_MANY, optarg);
-        break;
-    case OPTION_INTERLEAVE:
-        set_nodes(options, NESTVIRT_NUMA_INTERLEAVE, optarg);
-        break;
-    case OPTION_HUGE:
-        options->backing = NESTVIRT_BACKING_HUGETLB;
-        options->page_size = optarg ? parse_number("hugepages", optarg, UINT64_MAX) : 0;
-        break;
-    case OPTION_THP:
-        parse_thp(options, optarg);
-        break;
-    case OPTION_PREFAULT:
-        options->region_flags |= NESTVIRT_MEMORY_PREFAULT;
-        break;
-    case OPTION_LOCK:
-        options->region_flags |= NESTVIRT_MEMORY_LOCK;
-        break;
-    case OPTION_KSM:
-        options->region_flags |= NESTVIRT_MEMORY_MERGEABLE;
-        break;
-    default:
-        usage(option == OPTION_HELP ? 0 : 2);
+        if (rows[i].group)
+            printf("%s\n", rows[i].group);
+        printf("  --%s%s%-*s %s\n", rows[i].name, value[0] == '[' ? "" : " ",
+               value[0] == '[' ? width + 1 : width, value, rows[i].help);
     }
+    exit(0);
 }
 
-static void parse(int argc, char **argv, struct options *options)
+static bool take(const struct row *row, const char *text)
 {
-    int option;
+    if (row->take)
+        return row->take(text);
+    if (row->number)
+        return take_number(text, row->max, row->number) && *row->number >= row->min;
+    if (row->text)
+        *row->text = text;
+    if (row->is_set)
+        *row->is_set = true;
+    if (row->policy)
+        set_nodes(row->policy, text);
+    wanted.region_flags |= row->flag;
+    return true;
+}
 
-    while ((option = getopt_long(argc, argv, "", rows, NULL)) != -1) {
-        switch (option) {
-        case OPTION_VMS:
-            options->vms = (uint32_t)parse_number("vms", optarg, VMS_MAX);
-            break;
-        case OPTION_VCPUS:
-            options->vcpus = (uint32_t)parse_number("vcpus", optarg, 254);
-            break;
-        case OPTION_SECONDS:
-            options->seconds = (uint32_t)parse_number("seconds", optarg, 86400);
-            break;
-        case OPTION_CPUS:
-            options->cpus = optarg;
-            break;
-        case OPTION_IO_CPUS:
-            options->io_cpus = optarg;
-            break;
-        case OPTION_NICE:
-            options->nice = parse_nice(optarg);
-            options->has_nice = true;
-            break;
-        case OPTION_SCHED:
-            parse_sched(options, optarg);
-            break;
-        case OPTION_CGROUP:
-            add_cgroup(options, optarg);
-            break;
-        case OPTION_DISK:
-            options->disk = optarg;
-            break;
-        case OPTION_AUTO:
-            options->is_automatic = true;
-            break;
-        case OPTION_KSM_RUN:
-            options->tunes_ksm = true;
-            break;
-        default:
-            parse_memory(options, option);
+static void refuse(void)
+{
+    fprintf(stderr, "usage: 07_placement [options]; --help lists them\n");
+    exit(2);
+}
+
+static void parse(int argc, char **argv)
+{
+    struct option options[ROWS + 1] = { { NULL, 0, NULL, 0 } };
+    int found;
+
+    for (int i = 0; i < ROWS; i++) {
+        options[i].name = rows[i].name;
+        options[i].val = FIRST_ROW + i;
+        if (rows[i].value)
+            options[i].has_arg = rows[i].value[0] == '[' ? optional_argument : required_argument;
+    }
+    while ((found = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (found < FIRST_ROW)
+            refuse();
+        if (!take(&rows[found - FIRST_ROW], optarg)) {
+            fprintf(stderr, "error: --%s: \"%s\" is no value for it\n",
+                    rows[found - FIRST_ROW].name, optarg);
+            refuse();
         }
     }
-    if (optind < argc)
-        usage(2);
+    if (optind < argc) {
+        fprintf(stderr, "error: \"%s\" belongs to no option\n", argv[optind]);
+        refuse();
+    }
 }
 
 /* 16-bit code at 0x1000 that spins. */
@@ -311,12 +271,12 @@ static void choose(struct options *options)
     nestvirt_numa_need_init(&need, sizeof(need));
     need.memory = options->memory * options->vms;
     need.page_size = options->backing == NESTVIRT_BACKING_HUGETLB ? options->page_size : 0;
-    need.vcpus = options->vcpus;
+    need.vcpus = (uint32_t)options->vcpus;
     TRY(node = nestvirt_numa_get_place(numa, &need, &error));
     TRY(nestvirt_numa_get_cpus(numa, (uint32_t)node, 1, cpus, sizeof(cpus), &error));
     nestvirt_numa_free(numa);
     snprintf(nodes, sizeof(nodes), "%d", node);
-    set_nodes(options, NESTVIRT_NUMA_BIND, nodes);
+    set_nodes(NESTVIRT_NUMA_BIND, nodes);
     options->cpus = options->cpus ? options->cpus : cpus;
     printf("chosen: node %s, CPUs %s\n", nodes, options->cpus);
 }
@@ -391,7 +351,7 @@ static struct nestvirt_vm *make_vm(struct nestvirt_host *host, const struct opti
 
     snprintf(name, sizeof(name), "vm%u", number);
     nestvirt_vm_config_init(&config, sizeof(config));
-    config.vcpus = options->vcpus;
+    config.vcpus = (uint32_t)options->vcpus;
     config.name = name;
     TRY(nestvirt_vm_new(host, &config, &vm, &error));
     add_region(vm, options);
@@ -499,47 +459,66 @@ static void print_all(struct nestvirt_vm **vms, const struct options *options)
         print_cgroups(vms[i], i);
 }
 
-/* KSM of the host at a speed that shows something; put back when the token is freed. */
-static struct nestvirt_ksm_token *hurry_ksm(void)
+static struct nestvirt_ksm_token *ksm_token;
+
+/* However this program ends, but for being killed. */
+static void calm_ksm(void)
+{
+    if (nestvirt_ksm_token_free(ksm_token) < 0)
+        fprintf(stderr, "error: KSM's settings are not as before; run this again with --ksm-run\n");
+}
+
+/* KSM of the host at a speed that shows something; put back by calm_ksm(). */
+static void hurry_ksm(void)
 {
     struct nestvirt_error *error = NULL;
     struct nestvirt_ksm_settings settings;
-    struct nestvirt_ksm_token *token;
 
+    /* What a run has left that was killed. */
+    TRY(nestvirt_ksm_remove_record(NULL, &error));
     nestvirt_ksm_settings_init(&settings, sizeof(settings));
     settings.flags = NESTVIRT_KSM_RUN | NESTVIRT_KSM_PAGES_TO_SCAN | NESTVIRT_KSM_SLEEP_MS;
     settings.run = NESTVIRT_KSM_MERGE;
     settings.pages_to_scan = 10000;
     settings.sleep_ms = 10;
-    TRY(nestvirt_ksm_set_settings(&settings, NULL, &token, &error));
-    return token;
+    TRY(nestvirt_ksm_set_settings(&settings, NULL, &ksm_token, &error));
+    atexit(calm_ksm);
+}
+
+/* From here on, signals and a reader that is gone do not end the program, but its rest. */
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGHUP);
+    sigaddset(signals, SIGPIPE);
+    sigprocmask(SIG_BLOCK, signals, NULL);
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = { .vms = 1, .vcpus = 1, .seconds = 2, .memory = 64 << 20 };
     struct nestvirt_error *error = NULL;
     struct nestvirt_vm *vms[VMS_MAX] = { NULL };
-    struct nestvirt_ksm_token *token = NULL;
     struct nestvirt_host *host;
     struct timespec rest;
+    sigset_t signals;
     int image;
 
-    parse(argc, argv, &options);
+    parse(argc, argv);
     TRY(nestvirt_host_open(NULL, &host, &error));
-    if (options.is_automatic)
-        choose(&options);
+    if (wanted.is_automatic)
+        choose(&wanted);
     image = make_image();
-    for (uint32_t i = 0; i < options.vms; i++)
-        vms[i] = make_vm(host, &options, i, image);
-    if (options.tunes_ksm)
-        token = hurry_ksm();
-    rest = (struct timespec){ .tv_sec = options.seconds };
-    while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
-        ;
-    print_all(vms, &options);
-    nestvirt_ksm_token_free(token);
-    for (uint32_t i = 0; i < options.vms; i++)
+    for (uint32_t i = 0; i < wanted.vms; i++)
+        vms[i] = make_vm(host, &wanted, i, image);
+    block_signals(&signals);
+    if (wanted.tunes_ksm)
+        hurry_ksm();
+    rest = (struct timespec){ .tv_sec = (time_t)wanted.seconds };
+    sigtimedwait(&signals, NULL, &rest);
+    print_all(vms, &wanted);
+    for (uint32_t i = 0; i < wanted.vms; i++)
         nestvirt_vm_free(vms[i]);
     close(image);
     nestvirt_host_free(host);
