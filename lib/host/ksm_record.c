@@ -92,17 +92,20 @@ static uint64_t get_start_time(const struct nv_tree *tree, int pid)
 {
     char text[1024];
     const char *end;
-    uint64_t start = 0;
+    char state;
+    int threads;
+    uint64_t start;
 
     if (nv_tree_read(tree, nv_text("proc/%d/stat", pid).s, text, sizeof(text)) < 0)
         return 0;
     end = strrchr(text, ')');
     if (!end || sscanf(end + 1,
-                       " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                       "%*s %*s %*s %" SCNu64,
-                       &start) != 1)
+                       " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %d "
+                       "%*s %" SCNu64,
+                       &state, &threads, &start) != 3)
         return 0;
-    return start;
+    /* Dead, and its parent has not asked yet; with other threads only its first one has ended. */
+    return (state == 'Z' || state == 'X') && threads <= 1 ? 0 : start;
 }
 
 static void get_boot(const struct nv_tree *tree, char boot[48])

@@ -452,19 +452,29 @@ START_TEST(test_two_at_once)
 }
 END_TEST
 
+/* What /proc says of a program that died: nothing, another's time, or that nobody waited for it. */
+static const char *const deaths[] = {
+    NULL,
+    "1 (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4712 20\n",
+    "1 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4711 20\n",
+};
+
 /* The program dies; another process may have its number by now. */
 START_TEST(test_recovery)
 {
+    const struct nv_text stat = nv_text("proc/%d/stat", getpid());
     struct nestvirt_ksm_token *token;
 
     make_new_kernel();
     ck_assert_int_eq(nv_ksm_recover(&tree, record, NULL), 0);
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(deaths) / sizeof(deaths[0]); i++) {
         token = change(&tuned);
+        /* Its first thread has ended, others go on. */
+        put(stat.s, "1 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 2 18 4711 20\n");
+        expect_refused(&tuned, -EBUSY, "has changed the settings");
         set_alive(false);
-        if (i)
-            put(nv_text("proc/%d/stat", getpid()).s,
-                "1 (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4712 20\n");
+        if (deaths[i])
+            put(stat.s, deaths[i]);
         expect_refused(&tuned, -ESTALE, "nestvirt_ksm_remove_record");
         ck_nv_ok(nv_ksm_recover(&tree, record, &error));
         ck_assert_uint_eq(get_knob("run"), 0);
