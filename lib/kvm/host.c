@@ -44,7 +44,9 @@ static int open_device(const struct nv_kvm_ops *ops, const char *path,
                        "load kvm_intel or kvm_amd, or enable virtualization in the firmware",
                        "there is no KVM here");
     if (fd == -EACCES || fd == -EPERM)
-        return nv_fail(ret_error, -EACCES, path, "add the user to group kvm", "permission denied");
+        return nv_fail(ret_error, -EACCES, path,
+                       "add the user to its group (usually kvm), or run as root",
+                       "permission denied");
     if (fd == -EISDIR || fd == -ENOTDIR)
         return nv_fail(ret_error, -ENOTSUP, path, "give the path of /dev/kvm", "is not KVM");
     if (fd < 0)

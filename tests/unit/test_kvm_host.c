@@ -31,7 +31,7 @@ static const struct {
     { ENOENT, -ENOENT, "enable virtualization" },
     { ENXIO, -ENOENT, "load kvm_intel" },
     { ENODEV, -ENOENT, "no KVM" },
-    { EACCES, -EACCES, "group kvm" },
+    { EACCES, -EACCES, "usually kvm" },
     { EPERM, -EACCES, "permission denied" },
     { EMFILE, -EMFILE, "open files" },
     { ENFILE, -ENFILE, "open" },
