@@ -265,9 +265,16 @@ struct options {
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: 01_probe [--json] [--plan VMS,MEMORY[,VCPUS[,DEVICES]]] "
-                    "[--root DIR | DEVICE]\n"
-                    "       01_probe --cpuid [DEVICE] | --devices\n");
+    fprintf(stderr,
+            "usage: 01_probe [--json] [--plan VMS,MEMORY[,VCPUS[,DEVICES]]] "
+            "[--root DIR | DEVICE]\n"
+            "       01_probe --cpuid [DEVICE] | --devices\n"
+            "  --json     for programs\n"
+            "  --plan     whether so many VMs fit: 500,256M is 500 of 256 MiB, with 1 virtual CPU\n"
+            "             and no device each\n"
+            "  --root     of another machine, whose files are in this folder (report.h)\n"
+            "  --cpuid    CPUID as KVM supports it for guests\n"
+            "  --devices  the devices of this library, and what they can be told\n");
     return 2;
 }
 

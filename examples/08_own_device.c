@@ -94,6 +94,12 @@ static void add_disk(struct nestvirt_vm *vm, struct disk *disk)
     TRY(nestvirt_virtio_add(vm, &config, on_queue, disk, NULL, NULL, &error));
 }
 
+static void usage(void)
+{
+    fprintf(stderr, "usage: 08_own_device --kernel FILE [--initrd FILE] [--cmdline TEXT]\n");
+    exit(2);
+}
+
 static struct nestvirt_vm *make_vm(struct nestvirt_host *host, struct disk *disk, int argc,
                                    char **argv)
 {
@@ -115,13 +121,11 @@ static struct nestvirt_vm *make_vm(struct nestvirt_host *host, struct disk *disk
 
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         if (option == '?')
-            exit(2);
+            usage();
         *(option == 'k' ? &kernel : option == 'i' ? &initrd : &cmdline) = optarg;
     }
-    if (!kernel) {
-        fprintf(stderr, "usage: 08_own_device --kernel FILE [--initrd FILE] [--cmdline TEXT]\n");
-        exit(2);
-    }
+    if (!kernel || optind < argc)
+        usage();
     nestvirt_host_info_init(&info, sizeof(info));
     TRY(nestvirt_host_get_info(host, &info, &error));
     nestvirt_vm_config_init(&config, sizeof(config));
