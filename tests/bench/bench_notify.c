@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -212,8 +213,17 @@ static void begin(struct contenders *all, struct nestvirt_host *host, int image)
     }
 }
 
+/* How much cheaper than an exit the bare eventfd that a thread reads is on this machine. */
+static double floor_ratio(struct bench_series times[ALL])
+{
+    return (double)bench_percentile(&times[EXITS], 50) / (double)bench_percentile(&times[RAW], 50);
+}
+
+/* Machines differ by a factor of five in what an exit costs more: reason is what the floor has. */
 static void print(struct bench_report *report, struct bench_series times[ALL])
 {
+    const double floor = floor_ratio(times);
+    char extra[64];
     const struct bench_line lines[] = {
         { .name = "M8.raw",
           .target = 0.95,
@@ -229,9 +239,15 @@ static void print(struct bench_report *report, struct bench_series times[ALL])
           .at = "nobody woken",
           .ours = &times[ONE],
           .base = &times[RAW_UNREAD] },
-        { .name = "M8.exit", .target = 4, .ours = &times[ONE], .base = &times[EXITS] },
+        { .name = "M8.exit",
+          .target = 4,
+          .nonsense = floor / 2,
+          .extra = extra,
+          .ours = &times[ONE],
+          .base = &times[EXITS] },
     };
 
+    snprintf(extra, sizeof(extra), ",\"floor_ratio\":%.3f", floor);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         struct bench_line line = lines[i];
 
