@@ -124,12 +124,12 @@ int nestvirt_ksm_get_stats(struct nestvirt_ksm_stats *stats, struct nestvirt_err
  * from changing the settings at once.
  * ret_token: free it with nestvirt_ksm_token_free().
  * Any thread; NESTVIRT_KSM_UNMERGE returns when all is unmerged, which may take seconds.
- * Errors: -EBUSY, another program holds the record (the text names it), or merge_across_nodes or
- * max_page_sharing is to change while pages are merged; -ESTALE, a program that died has left a
- * record; -EACCES, -EPERM or -EROFS, not permitted (only root is); -ENOTSUP, a kernel without KSM
- * or without that setting; -EINVAL, a value out of range, no or unknown flags, pages_to_scan while
- * an advisor chooses it; -ELOOP, a symbolic link; -ENOENT, no such folder; -EFAULT, -E2BIG,
- * -ENOMEM.
+ * Errors: -EBUSY, another program holds the record (the text names it) or has changed a setting in
+ * this very moment, or merge_across_nodes or max_page_sharing is to change while pages are merged;
+ * -ESTALE, a program that died has left a record; -EACCES, -EPERM or -EROFS, not permitted (only
+ * root is); -ENOTSUP, a kernel without KSM or without that setting; -EINVAL, a value out of range,
+ * no or unknown flags, pages_to_scan while an advisor chooses it; -ELOOP, a symbolic link; -ENOENT,
+ * no such folder; -EFAULT, -E2BIG, -ENOMEM.
  */
 int nestvirt_ksm_set_settings(const struct nestvirt_ksm_settings *settings, const char *record,
                               struct nestvirt_ksm_token **ret_token,
@@ -138,7 +138,8 @@ int nestvirt_ksm_set_settings(const struct nestvirt_ksm_settings *settings, cons
 /*
  * Puts back the settings that were changed for this token and removes the record. Where a former
  * merge_across_nodes or max_page_sharing needs it, merged pages are unmerged for a moment. NULL is
- * allowed. In a child process after fork: frees the handle only. Any thread.
+ * allowed. In a child process after fork, and if the record is another program's by now (somebody
+ * who does not see this one has put the settings back): frees the handle only. Any thread.
  * Errors: -EBADF; what the kernel answers where a setting could not be put back: the others are,
  * and nothing was freed, so that the call can be repeated.
  */
@@ -151,8 +152,9 @@ int nestvirt_ksm_token_free(struct nestvirt_ksm_token *token);
  * record: as in nestvirt_ksm_set_settings().
  * Returns 1 if settings were put back, 0 if there was nothing to do (no record, or one from before
  * the host's last boot). Errors: -EBUSY, its owner lives (another PID namespace's processes are not
- * seen: call it where the owner ran); -EINVAL, it is no record; -EPERM, it belongs to another user
- * or others may write to it; -ELOOP; those of writing settings.
+ * seen: call it where the owner ran), or another program is putting them back; -EINVAL, it is no
+ * record; -EPERM, it belongs to another user or others may write to it; -ELOOP; those of writing
+ * settings.
  */
 int nestvirt_ksm_remove_record(const char *record, struct nestvirt_error **ret_error);
 

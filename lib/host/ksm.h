@@ -69,6 +69,12 @@ int nv_ksm_read_record(const struct nv_ksm_place *place, struct nv_ksm_record *r
                        struct nestvirt_error **ret_error);
 int nv_ksm_unlink_record(const struct nv_ksm_place *place);
 
+/*
+ * A descriptor that keeps others from putting the record's settings back until it is closed; -EBUSY
+ * while somebody does, -ENOENT without a text if there is none any more.
+ */
+int nv_ksm_lock_record(const struct nv_ksm_place *place, struct nestvirt_error **ret_error);
+
 /* True while the process that wrote it lives; is_old: it is of another boot. */
 bool nv_ksm_has_owner(const struct nv_tree *tree, const struct nv_ksm_record *record,
                       bool *ret_is_old);

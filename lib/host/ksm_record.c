@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -161,13 +162,13 @@ int nv_ksm_write_record(const struct nv_tree *tree, const struct nv_ksm_place *p
                         const struct nestvirt_ksm_settings *former,
                         struct nestvirt_error **ret_error)
 {
-    const struct nv_text draft = nv_text("%.90s.%d", place->name, getpid());
+    const struct nv_text draft = nv_text("%.90s.%d", place->name, gettid());
     char text[RECORD_MAX];
     int r = print(tree, former, text);
 
     if (r < 0)
         return fail_call(place, r, "snprintf", ret_error);
-    unlinkat(place->folder, draft.s, 0); /* of a process of this number that died just there */
+    unlinkat(place->folder, draft.s, 0); /* of a thread of this number that died just there */
     r = write_file(place, draft.s, text, (size_t)r);
     if (r < 0)
         unlinkat(place->folder, draft.s, 0);
@@ -189,6 +190,23 @@ int nv_ksm_unlink_record(const struct nv_ksm_place *place)
         return -errno;
     fsync(place->folder);
     return 0;
+}
+
+int nv_ksm_lock_record(const struct nv_ksm_place *place, struct nestvirt_error **ret_error)
+{
+    NV_AUTO_FD fd = open_plain(place->folder, place->name, O_RDONLY);
+    struct stat info;
+
+    if (fd == -ENOENT)
+        return fd;
+    if (fd < 0)
+        return fail_call(place, fd, "open", ret_error);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return fail(place, -EBUSY, "wait until it is gone",
+                    "another program is putting the settings back", ret_error);
+    if (fstat(fd, &info) < 0)
+        return fail_call(place, -errno, "fstat", ret_error);
+    return info.st_nlink == 0 ? -ENOENT : nv_steal_fd(&fd);
 }
 
 static bool parse(char *text, struct nv_ksm_record *record)

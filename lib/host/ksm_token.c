@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/cleanup.h"
@@ -61,6 +62,36 @@ static int refuse(const struct nv_tree *tree, const struct nv_ksm_place *place,
                    "process %d left it and has died", record.pid);
 }
 
+static bool is_same(const struct nestvirt_ksm_settings *a, const struct nestvirt_ksm_settings *b)
+{
+    char texts[2][1024];
+
+    return nv_ksm_print(a, texts[0], sizeof(texts[0])) > 0 &&
+           nv_ksm_print(b, texts[1], sizeof(texts[1])) > 0 && strcmp(texts[0], texts[1]) == 0;
+}
+
+/*
+ * What was read before the record was ours may have been another program's change, which that has
+ * put back since. An advisor chooses pages_to_scan at any time.
+ */
+static int check_former(const struct nestvirt_ksm_token *token,
+                        const struct nestvirt_ksm_settings *settings,
+                        struct nestvirt_error **ret_error)
+{
+    struct nestvirt_ksm_settings now;
+    struct nestvirt_ksm_settings former = token->former;
+    int r = read_former(&token->tree, settings, &now, ret_error);
+
+    if (r < 0)
+        return r;
+    if (now.advisor_mode == former.advisor_mode && now.advisor_mode != NESTVIRT_KSM_ADVISOR_NONE)
+        former.pages_to_scan = now.pages_to_scan;
+    if (is_same(&now, &former))
+        return 0;
+    return nv_fail(ret_error, -EBUSY, "KSM", "try again",
+                   "somebody else has changed the settings just now");
+}
+
 static int change(struct nestvirt_ksm_token *token, const struct nestvirt_ksm_settings *settings,
                   struct nestvirt_error **ret_error)
 {
@@ -77,6 +108,11 @@ static int change(struct nestvirt_ksm_token *token, const struct nestvirt_ksm_se
         nv_error_free(ignored);
     if (r < 0)
         return r;
+    r = check_former(token, settings, ret_error);
+    if (r < 0) {
+        nv_ksm_unlink_record(&token->place);
+        return r;
+    }
     r = nv_ksm_apply(&token->tree, settings, false, ret_error);
     /* A record stays if even that fails: it is all that is known then. */
     if (r < 0 && nv_ksm_apply(&token->tree, &token->former, true, NULL) == 0)
@@ -125,11 +161,22 @@ int nv_ksm_set(struct nv_tree *tree, const struct nestvirt_ksm_settings *setting
     return 0;
 }
 
+/*
+ * True if another program has the settings by now: this one was taken for dead, as it may be from
+ * another PID namespace, and they have been put back. Without a record, somebody has removed it.
+ */
+static bool is_of_another(const struct nestvirt_ksm_token *token)
+{
+    struct nv_ksm_record record;
+
+    return nv_ksm_read_record(&token->place, &record, NULL) == 0 && record.pid != token->process;
+}
+
 int nv_ksm_put_back(struct nestvirt_ksm_token *token)
 {
     int r;
 
-    if (token->process != getpid()) {
+    if (token->process != getpid() || is_of_another(token)) {
         token_free(token);
         return 0;
     }
@@ -141,12 +188,14 @@ int nv_ksm_put_back(struct nestvirt_ksm_token *token)
     return 0;
 }
 
+/* The record is locked: the slower of two would undo what a third has changed since. */
 static int recover(const struct nv_tree *tree, const struct nv_ksm_place *place,
                    struct nestvirt_error **ret_error)
 {
+    NV_AUTO_FD lock = nv_ksm_lock_record(place, ret_error);
     struct nv_ksm_record record;
     bool is_old;
-    int r = nv_ksm_read_record(place, &record, ret_error);
+    int r = lock < 0 ? lock : nv_ksm_read_record(place, &record, ret_error);
 
     if (r == -ENOENT)
         return 0;

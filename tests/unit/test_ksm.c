@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,7 @@ static struct {
     const char *name;    /* fails */
     int error;           /* with this */
     bool is_only_shared; /* unless "2" has been written to run */
+    void (*fn)(void);    /* called before the first */
 } writes;
 
 int __real_nv_tree_write(const struct nv_tree *tree, const char *path, const char *text);
@@ -134,13 +136,36 @@ int __wrap_nv_tree_write(const struct nv_tree *t, const char *path, const char *
 {
     const char *name = strrchr(path, '/') + 1;
     size_t used = strlen(writes.log);
+    void (*fn)(void) = writes.fn;
 
+    writes.fn = NULL;
+    if (fn)
+        fn();
     snprintf(writes.log + used, sizeof(writes.log) - used, "%s=%.*s ", name,
              (int)strcspn(text, "\n"), text);
     if (writes.name && strcmp(name, writes.name) == 0 &&
         !(writes.is_only_shared && strstr(writes.log, "run=2 ")))
         return writes.error;
     return __real_nv_tree_write(t, path, text);
+}
+
+/* What somebody else does just before a record is written. */
+static void (*before_record)(void);
+
+int __real_nv_ksm_write_record(const struct nv_tree *tree, const struct nv_ksm_place *place,
+                               const struct nestvirt_ksm_settings *former,
+                               struct nestvirt_error **ret_error);
+int __wrap_nv_ksm_write_record(const struct nv_tree *tree, const struct nv_ksm_place *place,
+                               const struct nestvirt_ksm_settings *former,
+                               struct nestvirt_error **ret_error);
+
+int __wrap_nv_ksm_write_record(const struct nv_tree *t, const struct nv_ksm_place *place,
+                               const struct nestvirt_ksm_settings *former,
+                               struct nestvirt_error **ret_error)
+{
+    if (before_record)
+        before_record();
+    return __real_nv_ksm_write_record(t, place, former, ret_error);
 }
 
 static void setup(void)
@@ -160,6 +185,7 @@ static void setup(void)
     snprintf(record, sizeof(record), "%s/run/record", root);
     ck_nv_ok(nv_tree_open(root, &tree, &error));
     memset(&writes, 0, sizeof(writes));
+    before_record = NULL;
 }
 
 static void teardown(void)
@@ -452,6 +478,92 @@ START_TEST(test_two_at_once)
 }
 END_TEST
 
+static void tune_by_hand(void)
+{
+    put_knob("sleep_millisecs", "77\n");
+}
+
+/* What was read before the record was ours may be another's, who has put it back since. */
+START_TEST(test_former_settings_are_those_of_the_record)
+{
+    make_new_kernel();
+    before_record = tune_by_hand;
+    expect_refused(&tuned, -EBUSY, "just now");
+    ck_assert_str_eq(writes.log, "");
+    ck_assert_int_ne(access(record, F_OK), 0);
+    before_record = NULL;
+    ck_assert_int_eq(nv_ksm_put_back(change(&tuned)), 0);
+    ck_assert_uint_eq(get_knob("sleep_millisecs"), 77);
+}
+END_TEST
+
+static void choose_pages(void)
+{
+    put_knob("pages_to_scan", "1234\n");
+}
+
+/* An advisor may choose another number at any time. */
+START_TEST(test_advisor_chooses_meanwhile)
+{
+    const struct nestvirt_ksm_settings s = {
+        .flags = NESTVIRT_KSM_PAGES_TO_SCAN | NESTVIRT_KSM_ADVISOR_MODE,
+        .pages_to_scan = 5000,
+        .advisor_mode = NESTVIRT_KSM_ADVISOR_NONE,
+    };
+
+    make_new_kernel();
+    put_knob("advisor_mode", "none [scan-time]\n");
+    before_record = choose_pages;
+    ck_assert_int_eq(nv_ksm_put_back(change(&s)), 0);
+}
+END_TEST
+
+static pthread_barrier_t all_ready;
+
+static void meet(void)
+{
+    pthread_barrier_wait(&all_ready);
+}
+
+static void *change_in_thread(void *argument)
+{
+    struct nv_tree own;
+    struct nestvirt_ksm_token *token = NULL;
+    int *result = argument;
+
+    ck_nv_ok(nv_tree_open(root, &own, &error));
+    *result = nv_ksm_set(&own, &tuned, record, &token, NULL);
+    if (*result < 0)
+        nv_tree_close(&own);
+    pthread_barrier_wait(&all_ready);
+    ck_assert_int_eq(token ? nv_ksm_put_back(token) : 0, 0);
+    return NULL;
+}
+
+/* One of them gets it, and the record is whole; neither takes the other's draft away. */
+START_TEST(test_two_threads_at_once)
+{
+    enum { ROUNDS = 300 };
+
+    make_new_kernel();
+    ck_assert_int_eq(pthread_barrier_init(&all_ready, NULL, 2), 0);
+    before_record = meet;
+    for (int i = 0; i < ROUNDS; i++) {
+        pthread_t threads[2];
+        int results[2];
+
+        for (int j = 0; j < 2; j++)
+            ck_assert_int_eq(pthread_create(&threads[j], NULL, change_in_thread, &results[j]), 0);
+        for (int j = 0; j < 2; j++)
+            pthread_join(threads[j], NULL);
+        ck_assert_int_eq(results[0] + results[1], -EBUSY);
+        ck_assert_uint_eq(get_knob("sleep_millisecs"), 20);
+        writes.log[0] = '\0';
+    }
+    pthread_barrier_destroy(&all_ready);
+}
+END_TEST
+
 /* What /proc says of a program that died: nothing, another's time, or that nobody waited for it. */
 static const char *const deaths[] = {
     NULL,
@@ -518,6 +630,44 @@ START_TEST(test_recovery_that_fails)
     writes.name = NULL;
     ck_assert_int_eq(nv_ksm_recover(&tree, record, NULL), 1);
     ck_assert_int_eq(nv_ksm_put_back(token), 0);
+}
+END_TEST
+
+static int second_result;
+
+static void recover_too(void)
+{
+    second_result = nv_ksm_recover(&tree, record, NULL);
+}
+
+/* The slower of two would put back settings, and remove the record, of a third that came after. */
+START_TEST(test_two_recoveries_at_once)
+{
+    struct nestvirt_ksm_token *token;
+
+    make_new_kernel();
+    token = change(&tuned);
+    set_alive(false);
+    writes.fn = recover_too;
+    ck_assert_int_eq(nv_ksm_recover(&tree, record, NULL), 1);
+    ck_assert_int_eq(second_result, -EBUSY);
+    ck_assert_int_eq(nv_ksm_put_back(token), 0);
+}
+END_TEST
+
+/* Where this process was not seen, it was taken for dead; another program has the settings now. */
+START_TEST(test_record_of_another)
+{
+    struct nestvirt_ksm_token *token;
+
+    make_new_kernel();
+    token = change(&tuned);
+    put("run/record",
+        nv_text("nestvirt-ksm 1\nowner %d 4711 01234567\nrun 0\nend\n", getpid() + 1).s);
+    writes.log[0] = '\0';
+    ck_assert_int_eq(nv_ksm_put_back(token), 0);
+    ck_assert_str_eq(writes.log, "");
+    ck_assert_int_eq(access(record, F_OK), 0);
 }
 END_TEST
 
@@ -704,7 +854,12 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_put_back_again);
     tcase_add_test(tcase, test_child_does_nothing);
     tcase_add_test(tcase, test_two_at_once);
+    tcase_add_test(tcase, test_former_settings_are_those_of_the_record);
+    tcase_add_test(tcase, test_advisor_chooses_meanwhile);
+    tcase_add_test(tcase, test_two_threads_at_once);
     tcase_add_test(tcase, test_recovery);
+    tcase_add_test(tcase, test_two_recoveries_at_once);
+    tcase_add_test(tcase, test_record_of_another);
     tcase_add_test(tcase, test_recovery_after_boot);
     tcase_add_test(tcase, test_recovery_that_fails);
     tcase_add_test(tcase, test_garbage);
