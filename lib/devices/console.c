@@ -296,10 +296,9 @@ static void drop_last(struct nv_console_port *port)
  * file it is there when the VM has stopped. The lock is free while a file is waited for: the loop,
  * which has others to serve, may want it.
  */
-static void console_stop(struct nestvirt_device *device)
+static void console_stop(struct nestvirt_device *device, uint64_t deadline_ns)
 {
     struct nv_console *s = device->state;
-    uint64_t deadline_ns = nv_now_ns() + NV_STREAM_STOP_NS;
 
     for (uint32_t i = 0; i < s->port_count; i++) {
         struct nv_console_port *port = &s->ports[i];

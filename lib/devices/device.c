@@ -178,12 +178,12 @@ void nv_device_start(struct nestvirt_device *device)
         device->class->start(device);
 }
 
-void nv_device_stop(struct nestvirt_device *device)
+void nv_device_stop(struct nestvirt_device *device, uint64_t deadline_ns)
 {
     if (virtio_of(device))
         nv_virtio_halt(virtio_of(device));
     if (device->class->stop)
-        device->class->stop(device);
+        device->class->stop(device, deadline_ns);
 }
 
 void nv_device_pause(struct nestvirt_device *device)

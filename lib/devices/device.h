@@ -96,8 +96,11 @@ struct nv_device_class {
     void (*destroy)(struct nestvirt_device *device);
     /* The guest starts: from reset state, interrupts may be sent from now on. */
     void (*start)(struct nestvirt_device *device);
-    /* All vCPUs have parked for good: bring out what is under way. Must not wait. */
-    void (*stop)(struct nestvirt_device *device);
+    /*
+     * All vCPUs have parked for good: bring out what is under way. Waits for files alone, and until
+     * the deadline (CLOCK_MONOTONIC), which is one for all devices of the VM: the group is locked.
+     */
+    void (*stop)(struct nestvirt_device *device, uint64_t deadline_ns);
     /* All vCPUs have parked for a while; they go on. Must not wait. */
     void (*pause)(struct nestvirt_device *device);
     void (*resume)(struct nestvirt_device *device);
@@ -146,7 +149,7 @@ void nv_device_unbuild(struct nestvirt_device *device);
 
 /* The guest starts, ends, is paused, goes on; errands; and what to tell the boot tables. */
 void nv_device_start(struct nestvirt_device *device);
-void nv_device_stop(struct nestvirt_device *device);
+void nv_device_stop(struct nestvirt_device *device, uint64_t deadline_ns);
 void nv_device_pause(struct nestvirt_device *device);
 void nv_device_resume(struct nestvirt_device *device);
 void nv_device_send(struct nestvirt_device *device, nv_errand_fn *fn, void *user_data,

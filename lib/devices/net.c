@@ -429,6 +429,11 @@ static void net_pause(struct nestvirt_device *device)
     nv_net_watch_all(net);
 }
 
+static void net_stop(struct nestvirt_device *device, uint64_t deadline_ns)
+{
+    net_pause(device);
+}
+
 static int net_changed(struct nestvirt_device *device, const struct nv_property *row,
                        struct nestvirt_error **ret_error)
 {
@@ -460,7 +465,7 @@ const struct nv_device_class nv_device_net = {
     .wire = net_wire,
     .unbuild = net_unbuild,
     .start = net_start,
-    .stop = net_pause,
+    .stop = net_stop,
     .pause = net_pause,
     .changed = net_changed,
 };

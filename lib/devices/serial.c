@@ -494,10 +494,9 @@ static bool flush_last(struct serial_state *s)
 }
 
 /* What the guest wrote last comes out; in a file it is there when the VM has stopped. */
-static void serial_stop(struct nestvirt_device *device)
+static void serial_stop(struct nestvirt_device *device, uint64_t deadline_ns)
 {
     struct serial_state *s = device->state;
-    uint64_t deadline_ns = nv_now_ns() + NV_STREAM_STOP_NS;
     bool has_more;
 
     do {

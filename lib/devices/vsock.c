@@ -299,7 +299,7 @@ static void vsock_unbuild(struct nestvirt_device *device)
     s->loop = NULL;
 }
 
-static void vsock_stop(struct nestvirt_device *device)
+static void vsock_stop(struct nestvirt_device *device, uint64_t deadline_ns)
 {
     struct nv_vsock *s = device->state;
 

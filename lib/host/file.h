@@ -20,7 +20,7 @@ enum nv_stream_kind {
     NV_STREAM_POLLED  /* poll first, then a little at a time */
 };
 
-/* What a device waits for a file at most when its VM stops; a slow disk has the rest later. */
+/* What a VM that stops waits for its files at most; a slow disk has the rest later. */
 #define NV_STREAM_STOP_NS 500000000ull
 
 struct nv_stream {

@@ -11,6 +11,7 @@
 #include "core/cleanup.h"
 #include "core/tags.h"
 #include "core/util.h"
+#include "host/file.h"
 #include "vm/numa.h"
 
 struct nv_text nv_vm_name(const struct nestvirt_vm *vm)
@@ -46,6 +47,7 @@ static void on_parked(void *owner)
     struct nestvirt_vm *vm = owner;
     uint64_t values[4] = { vm->group.result.reason };
     bool has_failed = vm->group.result.reason == NESTVIRT_RESULT_INTERNAL_ERROR;
+    uint64_t deadline_ns;
 
     if (!vm->group.has_ended && vm->state == NESTVIRT_STATE_RUNNING &&
         atomic_exchange(&vm->is_to_pause, false))
@@ -53,8 +55,9 @@ static void on_parked(void *owner)
     if (!vm->group.has_ended || vm->state == NESTVIRT_STATE_STOPPED ||
         vm->state == NESTVIRT_STATE_FAILED)
         return;
+    deadline_ns = nv_now_ns() + NV_STREAM_STOP_NS;
     for (uint32_t i = 0; i < vm->device_count; i++)
-        nv_device_stop(vm->devices[i]);
+        nv_device_stop(vm->devices[i], deadline_ns);
     nv_vm_set_state(vm, has_failed ? NESTVIRT_STATE_FAILED : NESTVIRT_STATE_STOPPED);
     nv_events_push(&vm->events, NESTVIRT_EVENT_STOPPED, vm->group.result.vcpu, values);
     pthread_cond_broadcast(&vm->group.changed);

@@ -11,6 +11,7 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/util.h"
+#include "host/file.h"
 
 static void on_log(void *user_data, uint32_t level, const char *text)
 {
@@ -191,7 +192,7 @@ void guest_start(struct virtio_guest *guest)
 
 void guest_stop(struct virtio_guest *guest)
 {
-    nv_device_stop(guest->device);
+    nv_device_stop(guest->device, nv_now_ns() + NV_STREAM_STOP_NS);
 }
 
 void guest_pause(struct virtio_guest *guest)

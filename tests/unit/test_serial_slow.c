@@ -13,6 +13,7 @@
 #include "file_gate.h"
 #include "host/loop.h"
 #include "serial_guest.h"
+#include "vm/vm.h"
 
 enum { OUT_SIZE = 65536, PIPE_SIZE = 4096 };
 
@@ -251,6 +252,55 @@ START_TEST(test_fault_06_serial_slow_file)
 }
 END_TEST
 
+/* The guest writes a byte to a port of its own. */
+static void send_to(uint64_t port)
+{
+    struct nestvirt_access access = {
+        .size = sizeof(access),
+        .space = NESTVIRT_SPACE_PORT,
+        .address = port,
+        .length = 1,
+        .is_write = 1,
+    };
+    const struct nv_range *range = nv_bus_find(&serial_vm->bus.port, port, 1);
+
+    ck_assert_ptr_nonnull(range);
+    ck_assert_int_eq(range->fn(range->user_data, &access), NESTVIRT_ACTION_RESUME);
+}
+
+/* However many ports write to such a disk, the VM's end does not wait for one after the other. */
+START_TEST(test_fault_06_many_slow_files)
+{
+    enum { PORTS = 12, PORT = 0x1000 };
+    int file = file_gate_new();
+    uint64_t begin_ns;
+
+    ck_assert_int_eq(fcntl(file, F_SETFL, O_APPEND), 0);
+    serial_make(file, -1);
+    for (uint64_t i = 1; i < PORTS; i++) {
+        struct nestvirt_device *device;
+
+        ck_nv_ok(nestvirt_device_add(serial_vm, "serial", &device, &error));
+        ck_nv_ok(nestvirt_device_set_fd(device, "output", file, &error));
+        ck_nv_ok(nestvirt_device_set_u64(device, "port", PORT + 8 * i, &error));
+        ck_nv_ok(nestvirt_device_set_u64(device, "irq", 5 + i, &error));
+    }
+    serial_run();
+    file_gate_set(true);
+    send_to(COM1);
+    for (uint64_t i = 1; i < PORTS; i++)
+        send_to(PORT + 8 * i);
+    file_gate_await();
+    begin_ns = nv_now_ns();
+    ck_nv_ok(nestvirt_vm_stop(serial_vm, -1, &error));
+    ck_assert_uint_lt(nv_now_ns() - begin_ns, 3000000000ull); /* 6 one after the other */
+    file_gate_set(false);
+    serial_teardown();
+    ck_assert_int_eq(lseek(file, 0, SEEK_END), PORTS);
+    close(file);
+}
+END_TEST
+
 /* The loop goes on without a VM that was freed with output pending and input to come. */
 START_TEST(test_freed_vm_leaves_the_loop)
 {
@@ -288,6 +338,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_unbuild_with_data_pending);
     tcase_add_test(tcase, test_stop_flushes);
     tcase_add_test(tcase, test_fault_06_serial_slow_file);
+    tcase_add_test(tcase, test_fault_06_many_slow_files);
     tcase_add_test(tcase, test_freed_vm_leaves_the_loop);
     return suite;
 }
