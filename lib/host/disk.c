@@ -11,7 +11,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core/cleanup.h"
 #include "core/error.h"
 #include "core/util.h"
 #include "host/file.h"
@@ -172,25 +171,43 @@ static int set_lock(int fd, short type)
     return fcntl(fd, F_OFD_SETLK, &range) < 0 ? -errno : 0;
 }
 
+/* True if whoever asks by this descriptor's description is in nobody's way. */
+static bool is_free(int fd, short type)
+{
+    struct flock range = { .l_type = type };
+
+    return fcntl(fd, F_OFD_GETLK, &range) == 0 && range.l_type == F_UNLCK;
+}
+
 /*
  * A caller's descriptor may be given to several disks, and what shares a description shares its
- * lock: such a disk opens the file once more, only to lock it. If somebody has a lock already, it
- * may be the caller's own, by this very description: then that is asked.
+ * lock: such a disk opens the file once more, only to lock it. If that is in the way of a lock by
+ * this very description, it is the caller's own, which stays as it is.
  */
+static int take_lock_anew(struct nv_disk *disk, int anew, short type)
+{
+    int r = set_lock(anew, type);
+
+    if (r == 0)
+        disk->lock_fd = anew;
+    else if ((r == -EAGAIN || r == -EACCES) && is_free(disk->fd, type) && !is_free(anew, type))
+        r = 0;
+    if (disk->lock_fd != anew)
+        close(anew);
+    return r;
+}
+
 static int take_lock(struct nv_disk *disk, const struct nv_disk_config *config)
 {
     short type = config->is_read_only ? F_RDLCK : F_WRLCK;
-    NV_AUTO_FD anew = -1;
     int r;
 
     if (!disk->is_own) {
         const struct nv_text path = nv_text("/proc/self/fd/%d", disk->fd);
+        int anew = open(path.s, (config->is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY);
 
-        anew = open(path.s, (config->is_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY);
-        if (anew >= 0 && set_lock(anew, type) == 0) {
-            disk->lock_fd = nv_steal_fd(&anew);
-            return 0;
-        }
+        if (anew >= 0)
+            return take_lock_anew(disk, anew, type);
     }
     r = set_lock(disk->fd, type);
     if (r == 0)

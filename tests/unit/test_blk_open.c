@@ -269,6 +269,37 @@ START_TEST(test_locked_by_caller)
 }
 END_TEST
 
+/* True if somebody has a lock of the image that keeps readers off too. */
+static bool has_write_lock(void)
+{
+    struct flock range = { .l_type = F_RDLCK };
+    int fd = open(blk_path, O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(fcntl(fd, F_OFD_GETLK, &range), 0);
+    close(fd);
+    return range.l_type == F_WRLCK;
+}
+
+/* The caller's lock is still there, and of the same kind, when the disk has gone. */
+START_TEST(test_lock_of_caller_stays)
+{
+    struct flock range = { .l_type = F_WRLCK };
+    int fd = open(blk_path, O_RDWR | O_CLOEXEC);
+
+    ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &range), 0);
+    blk_set_text("path", "");
+    ck_assert_int_eq(guest_set_fd(&guest, "fd", fd), 0);
+    for (uint64_t read_only = 0; read_only < 2; read_only++) {
+        blk_set("read_only", read_only);
+        ck_assert_int_eq(guest_wire(&guest), 0);
+        ck_assert(has_write_lock());
+        guest_unbuild(&guest);
+        ck_assert(has_write_lock());
+    }
+    close(fd);
+}
+END_TEST
+
 /* Gone, or a pipe in its place, between validation and build. */
 START_TEST(test_vanishing)
 {
@@ -362,6 +393,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_locked);
     tcase_add_test(tcase, test_locked_by_descriptor);
     tcase_add_test(tcase, test_locked_by_caller);
+    tcase_add_test(tcase, test_lock_of_caller_stays);
     tcase_add_test(tcase, test_vanishing);
     tcase_add_test(tcase, test_unlinked_while_running);
     tcase_add_test(tcase, test_hostile_55_blk_header_of_another_format);
