@@ -125,7 +125,8 @@ void nestvirt_need_init(struct nestvirt_need *need, size_t caller_size);
  * it on the thread of the role, never on all at once (SECCOMP_FILTER_FLAG_TSYNC). The list is for
  * all devices and engines of this release on glibc; a program's callbacks run on these threads too
  * and need what they need. It does not cover a start after a stop, which needs what build needs,
- * placing threads, control groups, reports and the host's settings,
+ * placing threads, nodes and merging of memory that a VM has (nestvirt_memory_set_numa() and the
+ * like, which read sysfs and may load libnuma), control groups, reports and the host's settings,
  * nor nestvirt_vm_remove_privileges() itself.
  * Errors: -ENOENT behind the last, -EFAULT, -EINVAL for a bad size.
  */

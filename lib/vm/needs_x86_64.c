@@ -99,9 +99,6 @@ static const struct need needs[] = {
     CALL(lseek, C, "a disk's capacity that is set anew"),
     CALL(fcntl, C, "frees the lock of a disk"),
     CALL(unlink, V | C, "the socket of a vsock, when its guest ends"),
-    CALL(mbind, C, "nestvirt_memory_set_numa(), which also reads the host's nodes from sysfs"),
-    CALL(get_mempolicy, C, "nestvirt_memory_set_numa(), nestvirt_memory_get_placement()"),
-    CALL(move_pages, C, "nestvirt_memory_get_placement()"),
 
     KVM(RUN, V | C, "the guest; callers: vCPUs run by hand"),
     KVM(GET_REGS, V | C, "exits that end a run, instructions to complete"),
