@@ -100,7 +100,7 @@ NV_EXPORT int nestvirt_memory_set_mergeable(struct nestvirt_vm *vm, uint32_t reg
     if (r < 0)
         return r;
     if (on > 1)
-        r = nv_fail(ret_error, -EINVAL, nv_text("memory region %u", region).s, "use 0 or 1",
+        r = nv_fail(ret_error, -EINVAL, nv_region_name(region).s, "use 0 or 1",
                     "merging cannot be set to %u", on);
     else
         r = nv_memory_set_mergeable(&vm->memory, region, on, ret_error);

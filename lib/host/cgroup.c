@@ -13,6 +13,7 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/util.h"
+#include "host/facts.h"
 #include "host/file.h"
 
 /* Hosts of containers have thousands of mounts of about 300 bytes; touched as needed. */
@@ -22,21 +23,6 @@ enum { MOUNTS_MAX = 4 << 20, LINES_MAX = 16384 };
 static struct nv_text group_name(const char *path)
 {
     return nv_text("cgroup %s", path);
-}
-
-/* True if a word stands in a list whose words are parted by commas, spaces or line ends. */
-static bool has_word(const char *list, const char *word)
-{
-    size_t length = strlen(word);
-
-    while (*list) {
-        size_t end = strcspn(list, ", \n");
-
-        if (end == length && strncmp(list, word, length) == 0)
-            return true;
-        list += end + (list[end] != '\0');
-    }
-    return false;
 }
 
 /* What of path lies behind prefix, "" or from a slash on; NULL if it is not below. */
@@ -302,7 +288,7 @@ int nv_cgroup_need(const struct nv_tree *tree, const struct nv_cgroup *group,
     char text[512] = "";
 
     if (group->version == 1) {
-        if (has_word(group->controllers, controller))
+        if (nv_facts_has_word(group->controllers, controller))
             return 0;
         return nv_fail(
             ret_error, -ENOTSUP, group_name(group->path).s,
@@ -311,7 +297,7 @@ int nv_cgroup_need(const struct nv_tree *tree, const struct nv_cgroup *group,
     }
     if (asprintf(&path, "%s/cgroup.controllers", group->path) < 0)
         return -ENOMEM;
-    if (nv_tree_read(tree, path, text, sizeof(text)) >= 0 && has_word(text, controller))
+    if (nv_tree_read(tree, path, text, sizeof(text)) >= 0 && nv_facts_has_word(text, controller))
         return 0;
     return nv_fail(ret_error, -ENOTSUP, group_name(group->path).s,
                    nv_text("write \"+%s\" to cgroup.subtree_control of the groups above it; it may "
@@ -332,7 +318,7 @@ static const char *path_in_line(char *line, const struct nv_cgroup *group)
     if (group->version == 2)
         return controllers[0] == '\0' ? line : NULL;
     controllers[strcspn(controllers, ",")] = '\0';
-    return controllers[0] && has_word(group->controllers, controllers) ? line : NULL;
+    return controllers[0] && nv_facts_has_word(group->controllers, controllers) ? line : NULL;
 }
 
 static int find_folder(const struct nv_cgroup *group, char *lines, char **ret_folder)

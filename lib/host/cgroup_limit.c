@@ -38,35 +38,20 @@ struct own {
     char second[PATH_LENGTH];
 };
 
-/* True if a list with commas has a word. */
-static bool has_controller(const char *list, size_t length, const char *word)
-{
-    size_t word_length = strlen(word);
-    const char *end = list + length;
-
-    while (list < end) {
-        const char *comma = memchr(list, ',', (size_t)(end - list));
-        size_t part = (size_t)((comma ? comma : end) - list);
-
-        if (part == word_length && memcmp(list, word, part) == 0)
-            return true;
-        list += part + 1;
-    }
-    return false;
-}
-
 /* "8:pids:/a/b" or "0::/a/b" (cgroups(7)). */
 static int match_own(void *data, const char *line)
 {
     struct own *own = data;
     const char *list = strchr(line, ':');
     const char *path = list ? strchr(list + 1, ':') : NULL;
+    char controllers[256];
 
     if (!path || path[1] != '/')
         return 0;
-    if (path == list + 1)
+    snprintf(controllers, sizeof(controllers), "%.*s", (int)(path - list - 1), list + 1);
+    if (!controllers[0])
         snprintf(own->second, sizeof(own->second), "%s", path + 1);
-    else if (has_controller(list + 1, (size_t)(path - list - 1), own->controller))
+    else if (nv_facts_has_word(controllers, own->controller))
         snprintf(own->first, sizeof(own->first), "%s", path + 1);
     return 0;
 }

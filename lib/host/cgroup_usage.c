@@ -24,13 +24,10 @@ static bool read_file(const struct nv_tree *tree, const struct nv_cgroup *group,
 static bool read_number(const struct nv_tree *tree, const struct nv_cgroup *group, const char *file,
                         uint64_t *ret_value)
 {
-    char text[64];
-    char *end;
+    NV_AUTO_FREE char *path = NULL;
 
-    if (!read_file(tree, group, file, text, sizeof(text)) || text[0] < '0' || text[0] > '9')
-        return false;
-    *ret_value = strtoull(text, &end, 10);
-    return *end == '\0' || *end == '\n';
+    return asprintf(&path, "%s/%s", group->path, file) >= 0 &&
+           nv_tree_read_u64(tree, path, ret_value) == 0;
 }
 
 /* The number in the line that begins with a key. */

@@ -162,12 +162,16 @@ bool nv_facts_number(const char *text, uint64_t *ret_number)
 
 bool nv_facts_has_word(const char *text, const char *word)
 {
+    static const char between[] = " \t\n,";
     size_t length = strlen(word);
 
-    for (const char *at = strstr(text, word); at; at = strstr(at + 1, word))
-        if ((at == text || isspace((unsigned char)at[-1])) &&
-            (at[length] == '\0' || isspace((unsigned char)at[length])))
+    while (*text) {
+        size_t end = strcspn(text, between);
+
+        if (end == length && end > 0 && strncmp(text, word, length) == 0)
             return true;
+        text += end + (text[end] != '\0');
+    }
     return false;
 }
 

@@ -34,7 +34,7 @@ int nv_facts_text(const struct nv_tree *tree, const char *path, char *text, size
 /* The decimal number that a text begins with, blanks before it allowed. False: there is none. */
 bool nv_facts_number(const char *text, uint64_t *ret_number);
 
-/* True if text holds word between blanks or ends. */
+/* True if text holds word between blanks, commas or ends. */
 bool nv_facts_has_word(const char *text, const char *word);
 
 /* Lines of a file; entries of a folder but for "." and "..". -errno. */

@@ -2,9 +2,7 @@
 /* Owns the process's user, groups and capabilities, and what its threads have kept of them. */
 #include "host/process.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -14,6 +12,7 @@
 
 #include "core/cleanup.h"
 #include "core/error.h"
+#include "host/facts.h"
 #include "host/privileges.h"
 
 static const char object[] = "process";
@@ -106,52 +105,46 @@ static bool is_kernel_thread(const struct nv_tree *tree, const char *task)
 }
 
 /* Threads of which something is true, and the first of them. */
-struct found {
+struct search {
+    const struct nv_tree *tree;
+    bool (*is_meant)(const struct thread_status *status, unsigned argument);
+    unsigned argument;
     unsigned count;
     struct nv_text task;
     struct thread_status first;
 };
 
-static void look_at(const struct nv_tree *tree, const char *task,
-                    bool (*is_meant)(const struct thread_status *status, unsigned argument),
-                    unsigned argument, struct found *found)
+static int look_at(void *data, const char *task)
 {
+    struct search *search = data;
     char text[4096];
     struct thread_status status;
 
-    if (task[0] == '.' ||
-        nv_tree_read(tree, nv_text("proc/self/task/%.20s/status", task).s, text, sizeof(text)) < 0)
-        return;
+    if (nv_tree_read(search->tree, nv_text("proc/self/task/%.20s/status", task).s, text,
+                     sizeof(text)) < 0)
+        return 0;
     parse_status(text, &status);
-    if (!is_meant(&status, argument) || is_kernel_thread(tree, task))
-        return;
-    if (found->count++ == 0) {
-        found->first = status;
-        found->task = nv_text("%.20s", task);
+    if (!search->is_meant(&status, search->argument) || is_kernel_thread(search->tree, task))
+        return 0;
+    if (search->count++ == 0) {
+        search->first = status;
+        search->task = nv_text("%.20s", task);
     }
+    return 0;
 }
 
 static int find_threads(const struct nv_tree *tree,
                         bool (*is_meant)(const struct thread_status *status, unsigned argument),
-                        unsigned argument, struct found *ret_found,
+                        unsigned argument, struct search *ret_found,
                         struct nestvirt_error **ret_error)
 {
-    int fd = nv_tree_open_at(tree, "proc/self/task", O_RDONLY | O_DIRECTORY);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
+    int r;
 
-    if (!folder) {
-        int r = fd < 0 ? fd : -errno;
-
-        if (fd >= 0)
-            close(fd);
+    *ret_found = (struct search){ .tree = tree, .is_meant = is_meant, .argument = argument };
+    r = nv_facts_entries(tree, "proc/self/task", look_at, ret_found);
+    if (r < 0)
         return nv_fail_sys(ret_error, -r, object, "open(/proc/self/task)",
                            "mount /proc: what the other threads have is not known");
-    }
-    *ret_found = (struct found){ 0 };
-    while ((entry = readdir(folder)))
-        look_at(tree, entry->d_name, is_meant, argument, ret_found);
-    closedir(folder);
     return 0;
 }
 
@@ -162,7 +155,7 @@ static bool has_any(const struct thread_status *status, unsigned unused)
 
 int nv_process_check_threads(const struct nv_tree *tree, struct nestvirt_error **ret_error)
 {
-    struct found found;
+    struct search found;
     int r = find_threads(tree, has_any, 0, &found, ret_error);
 
     if (r < 0 || found.count == 0)
@@ -185,7 +178,7 @@ static bool lacks(const struct thread_status *status, unsigned capability)
 static int check_all_have(const struct nv_tree *tree, unsigned capability, const char *problem,
                           const char *hint, struct nestvirt_error **ret_error)
 {
-    struct found found;
+    struct search found;
     int r = find_threads(tree, lacks, capability, &found, ret_error);
 
     if (r < 0 || found.count == 0)

@@ -2,24 +2,21 @@
 /* Owns what the kernel tells of the host's NUMA nodes: CPUs, memory, distances, huge page pools. */
 #include "host/topology.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/util.h"
+#include "host/facts.h"
 #include "host/tree.h"
 
 #define NODES "sys/devices/system/node"
 
 enum {
     FILE_MAX = 65536,    /* proc/self/status of the largest machines */
-    FOLDER_MAX = 64,     /* entries looked at among huge page pools */
     DISTANCE_LOCAL = 10, /* what the kernel tells where firmware does not (ACPI 6.4, 5.2.17) */
     DISTANCE_REMOTE = 20,
     DISTANCE_MAX = 255
@@ -119,55 +116,58 @@ static int read_memory(const struct nv_tree *tree, const char *path, struct nv_n
     return 0;
 }
 
-static int read_pool(const struct nv_tree *tree, const char *folder, const char *name,
-                     struct nv_node *node, struct nestvirt_error **ret_error)
+/* The pools of a node, as they are found. */
+struct pool_search {
+    const struct nv_tree *tree;
+    const char *folder;
+    struct nv_node *node;
+    struct nestvirt_error **ret_error;
+    int result; /* -errno with its text written */
+};
+
+/* Takes one entry of the folder; 1 to end the search. */
+static int read_pool(void *data, const char *name)
 {
     static const char start[] = "hugepages-";
-    struct nv_text path = nv_text("%s/%.60s/nr_hugepages", folder, name);
+    struct pool_search *search = data;
+    struct nv_node *node = search->node;
+    struct nv_text path = nv_text("%s/%.60s/nr_hugepages", search->folder, name);
     const char *at = name + strlen(start);
     struct nv_pool pool = { 0 };
     uint32_t i;
     int r;
 
     if (strncmp(name, start, strlen(start)) != 0 ||
-        !take_number(&at, UINT64_MAX >> 20, &pool.page_size) || strcmp(at, "kB") != 0 ||
-        node->pool_count == NV_POOLS_MAX)
+        !take_number(&at, UINT64_MAX >> 20, &pool.page_size) || strcmp(at, "kB") != 0)
         return 0;
     pool.page_size = NV_KIB(pool.page_size);
-    r = nv_tree_read_u64(tree, path.s, &pool.total);
+    r = nv_tree_read_u64(search->tree, path.s, &pool.total);
     if (r == 0) {
-        path = nv_text("%s/%.60s/free_hugepages", folder, name);
-        r = nv_tree_read_u64(tree, path.s, &pool.free);
+        path = nv_text("%s/%.60s/free_hugepages", search->folder, name);
+        r = nv_tree_read_u64(search->tree, path.s, &pool.free);
     }
-    if (r < 0)
-        return fail_file(r, path.s, ret_error);
+    if (r < 0) {
+        search->result = fail_file(r, path.s, search->ret_error);
+        return 1;
+    }
     for (i = node->pool_count++; i > 0 && node->pools[i - 1].page_size > pool.page_size; i--)
         node->pools[i] = node->pools[i - 1];
     node->pools[i] = pool;
-    return 0;
+    return node->pool_count == NV_POOLS_MAX;
 }
 
 /* A kernel without huge pages has no such folder. */
 static int read_pools(const struct nv_tree *tree, const char *folder, struct nv_node *node,
                       struct nestvirt_error **ret_error)
 {
-    int fd = nv_tree_open_at(tree, folder, O_RDONLY | O_DIRECTORY);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    struct dirent *entry;
-    int r = 0;
+    struct pool_search search = {
+        .tree = tree, .folder = folder, .node = node, .ret_error = ret_error
+    };
+    int r = nv_facts_entries(tree, folder, read_pool, &search);
 
-    if (fd == -ENOENT)
-        return 0;
-    if (!dir) {
-        r = fd < 0 ? fd : -errno;
-        if (fd >= 0)
-            close(fd);
-        return fail_file(r, folder, ret_error);
-    }
-    for (int i = 0; i < FOLDER_MAX && r == 0 && (entry = readdir(dir)); i++)
-        r = read_pool(tree, folder, entry->d_name, node, ret_error);
-    closedir(dir);
-    return r;
+    if (r < 0)
+        return r == -ENOENT ? 0 : fail_file(r, folder, ret_error);
+    return search.result;
 }
 
 /* "10 21 21": one number for each node online. */

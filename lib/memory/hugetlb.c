@@ -1,30 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns what is known of the host's pools of huge pages. */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/util.h"
-#include "host/tree.h"
+#include "host/facts.h"
 #include "memory/region.h"
 
 uint64_t nv_hugetlb_default_size(void)
 {
-    static const char key[] = "Hugepagesize:";
-    char text[4096];
+    char text[64];
     struct nv_tree tree;
-    const char *line = NULL;
-    uint64_t size = 0;
+    uint64_t kib = 0;
 
     if (nv_tree_open(NULL, &tree, NULL) < 0)
         return NV_MIB(2);
-    if (nv_tree_read(&tree, "proc/meminfo", text, sizeof(text)) > 0)
-        line = strstr(text, key);
+    if (nv_facts_field(&tree, "proc/meminfo", "Hugepagesize", text, sizeof(text)) == 0)
+        nv_facts_number(text, &kib);
     nv_tree_close(&tree);
-    if (line)
-        size = NV_KIB(strtoull(line + strlen(key), NULL, 10));
     /* Without a pool the mapping fails and tells. */
-    return size == NV_GIB(1) ? size : NV_MIB(2);
+    return kib == NV_GIB(1) / 1024 ? NV_GIB(1) : NV_MIB(2);
 }
 
 /* A number of the pool; 0 if it cannot be read. */

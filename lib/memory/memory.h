@@ -9,6 +9,8 @@
 
 #include <nestvirt/memory.h>
 
+#include "core/error.h"
+
 /* A guest physical address: a type of its own, so that it is never mistaken for a pointer. */
 typedef struct nv_gpa {
     uint64_t value;
@@ -55,6 +57,9 @@ struct nv_memory {
     uint32_t slot_count;
     const struct nv_numa_ops *numa_ops; /* NULL: libnuma's, loaded when a region needs them */
 };
+
+/* "memory region 2", for errors. */
+struct nv_text nv_region_name(uint32_t number);
 
 void nv_memory_init(struct nv_memory *memory);
 

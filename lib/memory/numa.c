@@ -229,7 +229,7 @@ int nv_memory_place(struct nv_memory *memory, uint32_t number, struct nestvirt_e
     struct nv_memory_region *region = &memory->regions[number];
     const struct nestvirt_memory_config *config = &region->config;
     bool is_strict = config->flags & NESTVIRT_MEMORY_NUMA_STRICT;
-    struct request request = { .name = nv_text("memory region %u", number),
+    struct request request = { .name = nv_region_name(number),
                                .policy = config->numa_policy,
                                .flags = is_strict ? NV_NUMA_STRICT : 0 };
     struct nv_numa_ops ops;
@@ -273,7 +273,7 @@ static int check_region(const struct nv_memory *memory, uint32_t number,
 {
     const struct nv_memory_region *region = &memory->regions[number];
     const struct nv_memory_policy *policy = region->policy;
-    struct request request = { .name = nv_text("memory region %u", number),
+    struct request request = { .name = nv_region_name(number),
                                .policy = policy->policy,
                                .flags = NV_NUMA_STRICT,
                                .nodes = policy->nodes };
@@ -328,7 +328,7 @@ static int change(const struct nv_numa_ops *ops, const struct nv_memory_region *
 int nv_memory_set_numa(struct nv_memory *memory, uint32_t number, uint32_t policy,
                        const char *nodes, uint32_t flags, struct nestvirt_error **ret_error)
 {
-    struct request request = { .name = nv_text("memory region %u", number),
+    struct request request = { .name = nv_region_name(number),
                                .policy = policy,
                                .flags = (flags & NESTVIRT_NUMA_STRICT ? NV_NUMA_STRICT : 0) |
                                         (flags & NESTVIRT_NUMA_MOVE ? NV_NUMA_MOVE : 0) };

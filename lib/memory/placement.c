@@ -23,7 +23,7 @@ int nv_memory_find_region(const struct nv_memory *memory, uint32_t number,
 {
     if (number < NV_MEMORY_REGIONS_MAX && memory->regions[number].used)
         return 0;
-    return nv_fail(ret_error, -ENOENT, nv_text("memory region %u", number).s,
+    return nv_fail(ret_error, -ENOENT, nv_region_name(number).s,
                    "use a number nestvirt_memory_add returned", "does not exist");
 }
 
@@ -61,7 +61,7 @@ int nv_memory_get_placement(const struct nv_memory *memory, uint32_t number,
                             struct nestvirt_memory_placement *ret_placement, uint64_t *pages,
                             uint32_t count, struct nestvirt_error **ret_error)
 {
-    const struct nv_text name = nv_text("memory region %u", number);
+    const struct nv_text name = nv_region_name(number);
     struct nestvirt_memory_placement placement = { .size = sizeof(placement) };
     struct nv_numa_ops ops;
     struct nv_set nodes;

@@ -9,9 +9,6 @@
 #include "core/error.h"
 #include "memory/memory.h"
 
-/* "memory region 2". */
-struct nv_text nv_region_name(uint32_t number);
-
 /* The configuration by itself, without looking at the host or other regions. */
 int nv_region_check(const struct nestvirt_memory_config *config, uint32_t number,
                     struct nestvirt_error **ret_error);

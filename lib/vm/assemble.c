@@ -51,7 +51,7 @@ static int add_slots(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
             .userspace_addr = (uintptr_t)slot->host,
         };
         int r = nv_kvm_try(vm->host, vm->group.vm_fd, KVM_SET_USER_MEMORY_REGION, &region,
-                           nv_text("memory region %u", slot->region).s, ret_error);
+                           nv_region_name(slot->region).s, ret_error);
 
         if (r < 0)
             return r;

@@ -86,8 +86,7 @@ static void check_regions(const struct nestvirt_vm *vm, struct nv_set *used,
         if (!region->used)
             continue;
         if (region->config.guest_node >= NV_MAX(count, 1u))
-            nv_fail(&error, -EINVAL, nv_text("memory region %u", i).s,
-                    "call nestvirt_numa_add_guest_node first",
+            nv_fail(&error, -EINVAL, nv_region_name(i).s, "call nestvirt_numa_add_guest_node first",
                     "is in guest node %u, and there are %u", region->config.guest_node, count);
         nv_error_append(list, error);
         nv_set_add(used, region->config.guest_node);

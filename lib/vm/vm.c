@@ -233,7 +233,7 @@ static void check_read_only(struct nestvirt_vm *vm, struct nestvirt_error **list
         return;
     for (uint32_t i = 0; i < vm->memory.slot_count && !error; i++)
         if (vm->memory.slots[i].is_read_only)
-            nv_fail(&error, -ENOTSUP, nv_text("memory region %u", vm->memory.slots[i].region).s,
+            nv_fail(&error, -ENOTSUP, nv_region_name(vm->memory.slots[i].region).s,
                     "leave NESTVIRT_MEMORY_READ_ONLY out",
                     "is read-only, and this host lacks KVM_CAP_READONLY_MEM");
     nv_error_append(list, error);
