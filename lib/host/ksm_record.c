@@ -4,13 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/cleanup.h"
@@ -29,16 +28,46 @@ static bool is_trusted(const struct stat *info)
     return is_ours && (!is_open || (S_ISDIR(info->st_mode) && info->st_mode & S_ISVTX));
 }
 
-/* Opens without following any symbolic link on the way, which might be somebody else's. */
+/* The folder that a path begins with, of length bytes; -ELOOP: it is a symbolic link. */
+static int enter_plain(int folder, const char *path, size_t length)
+{
+    char name[NAME_MAX + 1];
+    struct stat info;
+    NV_AUTO_FD fd = -1;
+
+    if (length >= sizeof(name))
+        return -ENAMETOOLONG;
+    snprintf(name, sizeof(name), "%.*s", (int)length, path);
+    fd = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &info) < 0)
+        return -errno;
+    return S_ISLNK(info.st_mode) ? -ELOOP : nv_steal_fd(&fd);
+}
+
+/*
+ * Opens without following any symbolic link on the way, which might be somebody else's: folder by
+ * folder, as openat2() is not known everywhere.
+ */
 static int open_plain(int folder, const char *path, int flags)
 {
-    struct open_how how = {
-        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY),
-        .resolve = RESOLVE_NO_SYMLINKS,
-    };
-    long fd = syscall(SYS_openat2, folder, path, &how, sizeof(how));
+    NV_AUTO_FD at = openat(folder, *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd;
 
-    return fd < 0 ? -errno : (int)fd;
+    if (at < 0)
+        return -errno;
+    path += strspn(path, "/");
+    while (strchr(path, '/')) {
+        size_t length = strcspn(path, "/");
+
+        fd = enter_plain(at, path, length);
+        if (fd < 0)
+            return fd;
+        close(at);
+        at = fd;
+        path += length + strspn(path + length, "/");
+    }
+    fd = openat(at, *path ? path : ".", flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return fd < 0 ? -errno : fd;
 }
 
 static int fail(const struct nv_ksm_place *place, int code, const char *hint, const char *problem,
@@ -262,9 +291,11 @@ int nv_ksm_read_record(const struct nv_ksm_place *place, struct nv_ksm_record *r
 bool nv_ksm_has_owner(const struct nv_tree *tree, const struct nv_ksm_record *record,
                       bool *ret_is_old)
 {
+    uint64_t start_time = get_start_time(tree, record->pid);
     char boot[48];
 
     get_boot(tree, boot);
     *ret_is_old = strcmp(boot, record->boot) != 0;
-    return !*ret_is_old && get_start_time(tree, record->pid) == record->start_time;
+    /* 0: dead, or not to be seen; a record of one that did not see itself holds nobody up. */
+    return !*ret_is_old && start_time != 0 && start_time == record->start_time;
 }

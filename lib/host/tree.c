@@ -94,7 +94,7 @@ static int step(const struct nv_tree *tree, struct walk *walk)
     return 0;
 }
 
-/* openat2() by hand, for kernels before 5.6 and sandboxes that do not know it. */
+/* openat2() by hand. */
 static int open_by_steps(const struct nv_tree *tree, const char *path, int flags)
 {
     struct walk walk = { .done = "" };
@@ -121,7 +121,8 @@ int nv_tree_open_at(const struct nv_tree *tree, const char *path, int flags)
     };
     long fd = syscall(SYS_openat2, tree->fd, path, &how, sizeof(how));
 
-    if (fd < 0 && errno == ENOSYS)
+    /* Older kernels and sandboxes do not know it; and a rename elsewhere may confuse it. */
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EAGAIN))
         return open_by_steps(tree, path, (int)how.flags);
     return fd < 0 ? -errno : (int)fd;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -108,6 +109,19 @@ END_TEST
 
 static char folder[64];
 static struct nv_tree tree;
+static int refusal; /* what openat2() fails with; 0: it works */
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, long a, long b, long c, long d);
+
+long __wrap_syscall(long number, long a, long b, long c, long d)
+{
+    if (refusal && number == SYS_openat2) {
+        errno = refusal;
+        return -1;
+    }
+    return __real_syscall(number, a, b, c, d);
+}
 
 static void put(const char *name, const char *text)
 {
@@ -128,10 +142,33 @@ static void setup(void)
     ck_assert_int_eq(nv_tree_open(folder, &tree, NULL), 0);
 }
 
+/* As older kernels, sandboxes, and renames elsewhere do. */
+static void setup_without(int error)
+{
+    refusal = error;
+    setup();
+}
+
+static void setup_old(void)
+{
+    setup_without(ENOSYS);
+}
+
+static void setup_sandbox(void)
+{
+    setup_without(EPERM);
+}
+
+static void setup_busy(void)
+{
+    setup_without(EAGAIN);
+}
+
 static void teardown(void)
 {
     char command[128];
 
+    refusal = 0;
     nv_tree_close(&tree);
     snprintf(command, sizeof(command), "rm -rf %s", folder);
     ck_assert_int_eq(system(command), 0);
@@ -207,20 +244,29 @@ START_TEST(test_roots)
 }
 END_TEST
 
+static void add_files(Suite *suite, const char *name, void (*begin)(void))
+{
+    TCase *files = support_case(suite, name, 30);
+
+    tcase_add_checked_fixture(files, begin, teardown);
+    tcase_add_test(files, test_files);
+    tcase_add_test(files, test_hostile_files);
+    tcase_add_test(files, test_roots);
+}
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("host_list");
     TCase *lists = support_case(suite, "lists", 30);
-    TCase *files = support_case(suite, "files", 30);
 
     tcase_add_test(lists, test_lists);
     tcase_add_test(lists, test_malformed);
     tcase_add_test(lists, test_empty);
     tcase_add_test(lists, test_cut_off);
     tcase_add_test(lists, test_sets);
-    tcase_add_checked_fixture(files, setup, teardown);
-    tcase_add_test(files, test_files);
-    tcase_add_test(files, test_hostile_files);
-    tcase_add_test(files, test_roots);
+    add_files(suite, "files", setup);
+    add_files(suite, "files of an old kernel", setup_old);
+    add_files(suite, "files in a sandbox", setup_sandbox);
+    add_files(suite, "files on a busy host", setup_busy);
     return suite;
 }

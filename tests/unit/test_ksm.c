@@ -283,6 +283,20 @@ static void choose_pages(void)
     put_knob("pages_to_scan", "1234\n");
 }
 
+/* Without /proc nobody can say whether it lives, itself not either: it must not be for ever. */
+START_TEST(test_owner_that_was_not_seen)
+{
+    struct nestvirt_ksm_token *token;
+
+    make_new_kernel();
+    set_alive(false);
+    token = change(&tuned);
+    ck_assert_int_eq(nv_ksm_recover(&tree, record, NULL), 1);
+    ck_assert_uint_eq(get_knob("sleep_millisecs"), 20);
+    ck_assert_int_eq(nv_ksm_put_back(token), 0);
+}
+END_TEST
+
 /* An advisor may choose another number at any time. */
 START_TEST(test_advisor_chooses_meanwhile)
 {
@@ -620,8 +634,6 @@ Suite *nv_test_suite(void)
     Suite *suite = suite_create("ksm");
     TCase *tcase = support_case(suite, "ksm", 60);
 
-    if (support_is_valgrind())
-        support_skip("valgrind does not know openat2()");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_new_kernel);
     tcase_add_test(tcase, test_old_kernel);
@@ -636,6 +648,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_child_does_nothing);
     tcase_add_test(tcase, test_two_at_once);
     tcase_add_test(tcase, test_former_settings_are_those_of_the_record);
+    tcase_add_test(tcase, test_owner_that_was_not_seen);
     tcase_add_test(tcase, test_advisor_chooses_meanwhile);
     tcase_add_test(tcase, test_two_threads_at_once);
     tcase_add_test(tcase, test_recovery);

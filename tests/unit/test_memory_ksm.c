@@ -250,8 +250,6 @@ Suite *nv_test_suite(void)
     Suite *suite = suite_create("memory ksm");
     TCase *tcase = support_case(suite, "ksm", 60);
 
-    if (support_is_valgrind())
-        support_skip("valgrind does not know openat2()");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_new_kernel);
     tcase_add_test(tcase, test_region_in_pieces);

@@ -533,8 +533,7 @@ Suite *nv_test_suite(void)
     nv_privileges_close(privileges);
     tcase_add_checked_fixture(vm, setup, teardown);
     tcase_add_test(process, test_bad_config);
-    if (!support_is_valgrind()) /* which does not know openat2() */
-        tcase_add_test(process, test_status_files);
+    tcase_add_test(process, test_status_files);
     tcase_add_test(process, test_needs);
     if (!has_library) {
         tcase_add_test(vm, test_build_without_libcap_ng);
