@@ -47,7 +47,8 @@ enum {
  * Returns the number of threads that were moved, 0 in state new.
  *
  * When one thread cannot be moved, or a cpuset takes CPUs from it that nestvirt_thread_set() gave
- * it, all are moved back to where they were.
+ * it, all are moved back to where they were, as far as the process may still write there: after
+ * privileges were given up, threads may stay in the new group.
  * Errors: -EINVAL unknown flags, a path that is not absolute or not in a cgroup file system;
  * -ENOENT no such folder, or the VM is built and has no such threads; -EROFS a read-only mount;
  * -EACCES, -EPERM without the right to write there; -ENOTSUP a group of version 2 that is not

@@ -70,9 +70,9 @@ int nestvirt_numa_get_node(const struct nestvirt_numa *numa, uint32_t position,
 
 /*
  * Writes the list of a node's CPUs, "0-3,8", into buffer: those online, and with allowed not 0 only
- * those that the thread may run on. Returns the length of the list; if size is not above it, buffer
- * becomes "" (never a part of the list). buffer may be NULL if size is 0. -ENOENT for a node that
- * is not online.
+ * those that the thread may run on. Returns the length of the list. Errors: -E2BIG when it
+ * does not fit into size bytes (the message tells the length), -ENOENT for a node that is not
+ * online; buffer is then "", never a part of the list.
  */
 int nestvirt_numa_get_cpus(const struct nestvirt_numa *numa, uint32_t node, uint32_t allowed,
                            char *buffer, size_t size, struct nestvirt_error **ret_error);

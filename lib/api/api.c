@@ -2,14 +2,14 @@
 /* Owns what every public function does first: checking handles, the fork and the state. */
 #include "api/api.h"
 
-#include <unistd.h>
-
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/tags.h"
 
-static int check_handle(const uint32_t *tag, uint32_t wanted, const char *name,
-                        struct nestvirt_error **ret_error)
+int nv_api_handle(const uint32_t *tag, uint32_t wanted, const char *name,
+                  struct nestvirt_error **ret_error)
 {
     if (!tag)
         return nv_fail(ret_error, -EFAULT, name, "pass a handle", "is NULL");
@@ -33,7 +33,7 @@ int nv_api_host(const struct nestvirt_host *host, struct nestvirt_error **ret_er
     int r;
 
     nv_ok(ret_error);
-    r = check_handle(host ? &host->tag : NULL, NV_TAG_HOST, "host", ret_error);
+    r = nv_api_handle(host ? &host->tag : NULL, NV_TAG_HOST, "host", ret_error);
     return r < 0 ? r : check_fork(host, "host", ret_error);
 }
 
@@ -42,7 +42,7 @@ int nv_api_loop(const struct nestvirt_loop *loop, struct nestvirt_error **ret_er
     int r;
 
     nv_ok(ret_error);
-    r = check_handle(loop ? &loop->tag : NULL, NV_TAG_LOOP, "event loop", ret_error);
+    r = nv_api_handle(loop ? &loop->tag : NULL, NV_TAG_LOOP, "event loop", ret_error);
     if (r == 0 && loop->process != (uint32_t)getpid())
         return nv_fail(ret_error, -ECHILD, "event loop", "make one in this process",
                        "belongs to the parent process");
@@ -54,7 +54,7 @@ int nv_api_vm(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     int r;
 
     nv_ok(ret_error);
-    r = check_handle(vm ? &vm->tag : NULL, NV_TAG_VM, "vm", ret_error);
+    r = nv_api_handle(vm ? &vm->tag : NULL, NV_TAG_VM, "vm", ret_error);
     return r < 0 ? r : check_fork(vm->host, nv_vm_name(vm).s, ret_error);
 }
 
@@ -63,7 +63,7 @@ int nv_api_vcpu(const struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_er
     int r;
 
     nv_ok(ret_error);
-    r = check_handle(vcpu ? &vcpu->tag : NULL, NV_TAG_VCPU, "vcpu", ret_error);
+    r = nv_api_handle(vcpu ? &vcpu->tag : NULL, NV_TAG_VCPU, "vcpu", ret_error);
     return r < 0 ? r : check_fork(vcpu->group->host, nv_vcpu_name(vcpu).s, ret_error);
 }
 
@@ -73,7 +73,7 @@ int nv_api_device(const struct nestvirt_device *device, struct nestvirt_error **
     int r;
 
     nv_ok(ret_error);
-    r = check_handle(device ? &device->tag : NULL, NV_TAG_DEVICE, "device", ret_error);
+    r = nv_api_handle(device ? &device->tag : NULL, NV_TAG_DEVICE, "device", ret_error);
     if (r < 0)
         return r;
     vm = device->owner;
@@ -146,4 +146,34 @@ void nv_api_leave(struct nestvirt_vm *vm)
 uint64_t nv_api_deadline(int32_t timeout_ms)
 {
     return timeout_ms < 0 ? UINT64_MAX : nv_now_ns() + (uint64_t)timeout_ms * 1000000u;
+}
+
+static int fail_room(size_t length, const char *object, size_t size,
+                     struct nestvirt_error **ret_error)
+{
+    return nv_fail(ret_error, -E2BIG, object, nv_text("give it %zu bytes", length + 1).s,
+                   "does not fit into %zu bytes", size);
+}
+
+int nv_api_give_text(const char *text, const char *object, char *buffer, size_t size,
+                     struct nestvirt_error **ret_error)
+{
+    size_t length = strlen(text);
+
+    if (length >= size)
+        return fail_room(length, object, size, ret_error);
+    memcpy(buffer, text, length + 1);
+    return (int)length;
+}
+
+int nv_api_give_set(const struct nv_set *set, const char *object, char *buffer, size_t size,
+                    struct nestvirt_error **ret_error)
+{
+    size_t length = nv_list_format(set, buffer, size);
+
+    if (length < size)
+        return (int)length;
+    if (size > 0)
+        buffer[0] = '\0';
+    return fail_room(length, object, size, ret_error);
 }

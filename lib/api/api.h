@@ -10,9 +10,14 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/structs.h"
+#include "host/list.h"
 #include "vm/vm.h"
 
 #define NV_EXPORT __attribute__((visibility("default")))
+
+/* The first member of a handle, or NULL for a missing one: 0, -EFAULT, -EBADF. */
+int nv_api_handle(const uint32_t *tag, uint32_t wanted, const char *name,
+                  struct nestvirt_error **ret_error);
 
 /* Each: 0, -EFAULT for NULL, -EBADF for another kind of handle, -ECHILD after fork. */
 int nv_api_host(const struct nestvirt_host *host, struct nestvirt_error **ret_error);
@@ -30,6 +35,15 @@ int nv_api_thread(const struct nestvirt_vm *vm, uint32_t kind, uint32_t index,
 
 /* -EFAULT for a missing argument. */
 int nv_api_pointer(const void *pointer, const char *name, struct nestvirt_error **ret_error);
+
+/*
+ * Gives a text, or a set as a list, to a caller's buffer, which is empty by now: its length.
+ * -E2BIG with the length when it does not fit; nothing is written then.
+ */
+int nv_api_give_text(const char *text, const char *object, char *buffer, size_t size,
+                     struct nestvirt_error **ret_error);
+int nv_api_give_set(const struct nv_set *set, const char *object, char *buffer, size_t size,
+                    struct nestvirt_error **ret_error);
 
 /*
  * Checks vm and takes its api_lock (left to the caller to give back with nv_api_leave) for a call

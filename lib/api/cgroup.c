@@ -45,19 +45,6 @@ NV_EXPORT int nestvirt_cgroup_set(struct nestvirt_vm *vm, const char *path, uint
     return r;
 }
 
-/* A text for the caller, or nothing of it. */
-static int give_text(const char *text, const char *object, char *buffer, size_t size,
-                     struct nestvirt_error **ret_error)
-{
-    size_t length = strlen(text);
-
-    if (length >= size)
-        return nv_fail(ret_error, -E2BIG, object, nv_text("give it %zu bytes", length + 1).s,
-                       "does not fit into %zu bytes", size);
-    memcpy(buffer, text, length + 1);
-    return (int)length;
-}
-
 /* Checks what functions that give a text are called with, and empties it. */
 static int enter_for_text(struct nestvirt_vm *vm, char *buffer, size_t size,
                           struct nestvirt_error **ret_error)
@@ -82,8 +69,8 @@ NV_EXPORT int nestvirt_cgroup_get(struct nestvirt_vm *vm, uint32_t position, cha
     if (r < 0)
         return r;
     if (position < vm->cgroups.count)
-        r = give_text(vm->cgroups.rows[position].group.path, "path of a control group", buffer,
-                      size, ret_error);
+        r = nv_api_give_text(vm->cgroups.rows[position].group.path, "path of a control group",
+                             buffer, size, ret_error);
     else
         r = nv_fail(ret_error, -ENOENT, nv_vm_name(vm).s, "count up from 0 until this",
                     "has no control group at position %u", position);
@@ -126,7 +113,7 @@ static int read_groups(const struct nestvirt_vm *vm, pid_t tid, const char *obje
     nv_tree_close(&tree);
     if (length < 0)
         return nv_fail_sys(ret_error, (int)-length, object, "reading its groups", "mount /proc");
-    return give_text(lines, object, buffer, size, ret_error);
+    return nv_api_give_text(lines, object, buffer, size, ret_error);
 }
 
 NV_EXPORT int nestvirt_cgroup_get_of_thread(struct nestvirt_vm *vm, uint32_t kind, uint32_t index,

@@ -24,14 +24,8 @@ enum {
 
 static int check_numa(const struct nestvirt_numa *numa, struct nestvirt_error **ret_error)
 {
-    int r;
-
     nv_ok(ret_error);
-    r = nv_api_pointer(numa, "numa", ret_error);
-    if (r == 0 && numa->tag != NV_TAG_NUMA)
-        r = nv_fail(ret_error, -EBADF, "numa", "pass what nestvirt_numa_new gave",
-                    "is another kind of handle, or was freed");
-    return r;
+    return nv_api_handle(numa ? &numa->tag : NULL, NV_TAG_NUMA, "numa", ret_error);
 }
 
 NV_EXPORT void nestvirt_numa_config_init(struct nestvirt_numa_config *config, size_t caller_size)
@@ -151,10 +145,11 @@ NV_EXPORT int nestvirt_numa_get_cpus(const struct nestvirt_numa *numa, uint32_t 
                                      struct nestvirt_error **ret_error)
 {
     struct nv_set cpus;
-    size_t length;
     int r = check_numa(numa, ret_error);
 
-    if (r == 0 && size > 0)
+    if (buffer && size > 0)
+        buffer[0] = '\0';
+    if (r == 0)
         r = nv_api_pointer(buffer, "buffer", ret_error);
     if (r == 0)
         r = find_node(numa, node, ret_error);
@@ -163,10 +158,8 @@ NV_EXPORT int nestvirt_numa_get_cpus(const struct nestvirt_numa *numa, uint32_t 
     cpus = numa->topology.nodes[r].cpus;
     if (allowed)
         cpus = nv_set_and(&cpus, &numa->topology.cpus_allowed);
-    length = nv_list_format(&cpus, buffer, size);
-    if (size > 0 && length >= size)
-        buffer[0] = '\0';
-    return (int)length;
+    return nv_api_give_set(&cpus, nv_text("node %u: list of CPUs", node).s, buffer, size,
+                           ret_error);
 }
 
 NV_EXPORT int nestvirt_numa_get_distance(const struct nestvirt_numa *numa, uint32_t from,

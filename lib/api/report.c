@@ -46,12 +46,7 @@ NV_EXPORT void nestvirt_plan_init(struct nestvirt_plan *plan, size_t caller_size
 static int check_report(const struct nestvirt_report *report, struct nestvirt_error **ret_error)
 {
     nv_ok(ret_error);
-    if (!report)
-        return nv_fail(ret_error, -EFAULT, "report", "pass a handle", "is NULL");
-    if (report->tag != NV_TAG_REPORT)
-        return nv_fail(ret_error, -EBADF, "report", "pass the right handle",
-                       "is another kind of object, or was freed");
-    return 0;
+    return nv_api_handle(report ? &report->tag : NULL, NV_TAG_REPORT, "report", ret_error);
 }
 
 NV_EXPORT int nestvirt_report_new(const struct nestvirt_report_config *config,

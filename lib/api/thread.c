@@ -238,7 +238,6 @@ static int get_cpus(const struct nestvirt_vm *vm, uint32_t kind, uint32_t index,
     const struct nv_text name = nv_vm_thread_name(vm, kind, index);
     struct nv_placement placement;
     struct nv_vm_thread thread;
-    size_t length;
     int r = nv_api_thread(vm, kind, index, &thread, ret_error);
 
     if (r < 0)
@@ -246,13 +245,8 @@ static int get_cpus(const struct nestvirt_vm *vm, uint32_t kind, uint32_t index,
     r = nv_placement_read(thread.tid, &placement);
     if (r < 0)
         return nv_fail_sys(ret_error, -r, name.s, "sched_getaffinity", "");
-    length = nv_list_format(&placement.cpus, buffer, size);
-    if (length < size)
-        return (int)length;
-    if (size > 0)
-        buffer[0] = '\0';
-    return nv_fail(ret_error, -E2BIG, name.s, nv_text("give it %zu bytes", length + 1).s,
-                   "the list of its CPUs does not fit into %zu bytes", size);
+    return nv_api_give_set(&placement.cpus, nv_text("%s: list of CPUs", name.s).s, buffer, size,
+                           ret_error);
 }
 
 NV_EXPORT int nestvirt_thread_get_cpus(struct nestvirt_vm *vm, uint32_t kind, uint32_t index,

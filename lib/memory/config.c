@@ -158,7 +158,9 @@ int nv_region_check_place(const struct nv_memory *memory, uint64_t address, uint
         const struct nv_memory_slot *slot = &memory->slots[i];
 
         if (nv_ranges_overlap(address, length, slot->address, slot->length))
-            return nv_fail(ret_error, -EEXIST, nv_region_name(number).s, "move or shorten it",
+            return nv_fail(ret_error, -EEXIST, nv_region_name(number).s,
+                           "move or shorten it; the first one may be the VM's memory_size, which "
+                           "can be 0",
                            "0x%llx + 0x%llx overlaps region %u at 0x%llx + 0x%llx",
                            (unsigned long long)address, (unsigned long long)length, slot->region,
                            (unsigned long long)slot->address, (unsigned long long)slot->length);

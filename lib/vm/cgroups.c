@@ -37,12 +37,6 @@ static uint32_t kind_of(const struct nv_vm_thread *thread)
     return thread->is_shared ? NESTVIRT_CGROUP_SHARED_LOOP : NESTVIRT_CGROUP_LOOP;
 }
 
-static int out_of_memory(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
-{
-    return nv_fail_sys(ret_error, ENOMEM, nv_vm_name(vm).s, "malloc",
-                       "free memory in this process");
-}
-
 /* Room for every thread in each of `groups` groups. */
 static int moves_begin(const struct nestvirt_vm *vm, uint32_t groups, struct moves *ret_moves,
                        struct nestvirt_error **ret_error)
@@ -56,7 +50,7 @@ static int moves_begin(const struct nestvirt_vm *vm, uint32_t groups, struct mov
         threads++;
     moves.list = calloc((size_t)threads * groups + 1, sizeof(*moves.list));
     if (!moves.list)
-        return out_of_memory(vm, ret_error);
+        return nv_vm_fail_memory(vm, ret_error);
     r = nv_tree_open(vm->cgroups.root, &moves.tree, ret_error);
     if (r < 0) {
         free(moves.list);
@@ -231,7 +225,7 @@ int nv_vm_set_cgroup(struct nestvirt_vm *vm, const char *path, uint32_t flags,
     if (rows)
         kept->rows = rows;
     else
-        r = out_of_memory(vm, ret_error);
+        r = nv_vm_fail_memory(vm, ret_error);
     if (r == 0 && vm->state != NESTVIRT_STATE_NEW)
         r = join_now(vm, &row, ret_error);
     if (r < 0) {

@@ -236,12 +236,6 @@ static int carry_out(struct plan *plan, struct nestvirt_error **ret_error)
     return r;
 }
 
-static int out_of_memory(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
-{
-    return nv_fail_sys(ret_error, ENOMEM, nv_vm_name(vm).s, "malloc",
-                       "free memory in this process");
-}
-
 /* Applies one wish to the threads there are; their number. */
 static int place_now(struct nestvirt_vm *vm, const struct nv_kept_place *wish,
                      struct nestvirt_error **ret_error)
@@ -251,7 +245,7 @@ static int place_now(struct nestvirt_vm *vm, const struct nv_kept_place *wish,
     int r = plan_new(vm, &plan);
 
     if (r < 0)
-        return out_of_memory(vm, ret_error);
+        return nv_vm_fail_memory(vm, ret_error);
     for (uint32_t i = 0; nv_vm_thread_at(vm, i, &thread); i++)
         if (nv_vm_thread_is(&thread, wish->kind, wish->index))
             plan_add(&plan, vm, &thread, wish);
@@ -271,7 +265,7 @@ int nv_vm_place_threads(struct nestvirt_vm *vm, const struct nv_kept_place *wish
     int r = copy_kept(&vm->kept_places, &kept);
 
     if (r < 0)
-        return out_of_memory(vm, ret_error);
+        return nv_vm_fail_memory(vm, ret_error);
     if (vm->state != NESTVIRT_STATE_NEW)
         r = place_now(vm, wish, ret_error);
     if (r < 0) {
@@ -310,7 +304,7 @@ int nv_vm_place_kept(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     if (vm->kept_places.count == 0)
         return 0;
     if (plan_new(vm, &plan) < 0)
-        return out_of_memory(vm, ret_error);
+        return nv_vm_fail_memory(vm, ret_error);
     for (uint32_t i = 0; nv_vm_thread_at(vm, i, &thread); i++) {
         const struct nv_kept_place wish = wish_of(&vm->kept_places, thread.kind, thread.index);
 

@@ -19,6 +19,12 @@ struct nv_text nv_vm_name(const struct nestvirt_vm *vm)
     return nv_text("vm %s", vm->name);
 }
 
+int nv_vm_fail_memory(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    return nv_fail_sys(ret_error, ENOMEM, nv_vm_name(vm).s, "malloc",
+                       "free memory in this process");
+}
+
 bool nv_vm_is_own_thread(struct nestvirt_vm *vm)
 {
     if (nv_group_is_own_thread(&vm->group))

@@ -93,6 +93,9 @@ int nv_vm_check_room(const struct nestvirt_vm *vm, struct nestvirt_error **ret_e
 /* "vm web1". */
 struct nv_text nv_vm_name(const struct nestvirt_vm *vm);
 
+/* -ENOMEM with its text. */
+int nv_vm_fail_memory(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
+
 /* "running", "unknown" for values that are none. */
 const char *nv_state_name(int state);
 

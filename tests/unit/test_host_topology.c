@@ -140,10 +140,11 @@ START_TEST(test_two_nodes)
     ck_assert_uint_eq(node_at(0).cpus_allowed, 2);
     ck_nv_fails_with(nestvirt_numa_get_distance(numa, 0, 2, &error), -ENOENT,
                      "node 2: is not online; this host has 0-1");
-    ck_nv_fails(nestvirt_numa_get_cpus(numa, 2, 0, NULL, 0, &error), -ENOENT);
-    ck_assert_int_eq(nestvirt_numa_get_cpus(numa, 0, 0, NULL, 0, NULL), 3);
-    ck_assert_int_eq(nestvirt_numa_get_cpus(numa, 0, 0, text, 3, NULL), 3);
+    ck_nv_fails(nestvirt_numa_get_cpus(numa, 2, 0, text, sizeof(text), &error), -ENOENT);
+    ck_nv_fails(nestvirt_numa_get_cpus(numa, 0, 0, NULL, 0, &error), -EFAULT);
+    ck_nv_fails_with(nestvirt_numa_get_cpus(numa, 0, 0, text, 3, &error), -E2BIG, "4 bytes");
     ck_assert_str_eq(text, ""); /* "0-" would be another list */
+    ck_nv_fails(nestvirt_numa_get_cpus(numa, 0, 0, text, 0, &error), -E2BIG);
     ck_assert_int_eq(nestvirt_numa_get_cpus(numa, 0, 0, text, 4, NULL), 3);
     ck_assert_str_eq(text, "0-3");
     nodes_put("proc/thread-self/status", "Mems_allowed_list:\t1\n"); /* this thread's comes first */

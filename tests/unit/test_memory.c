@@ -122,7 +122,7 @@ START_TEST(test_misuse_09_overlaps)
     add(0x10000, 0x4000);
     add_fails(0x10000, 0x4000, -EEXIST, "region 0 at 0x10000 + 0x4000");
     add_fails(0xf000, 0x2000, -EEXIST, "memory region 1");
-    add_fails(0x13000, 0x2000, -EEXIST, "overlaps");
+    add_fails(0x13000, 0x2000, -EEXIST, "memory_size");
     add_fails(0x11000, 0x1000, -EEXIST, "overlaps");
     add_fails(0x0, 0x100000, -EEXIST, "overlaps");
     add(0xf000, 0x1000); /* touching is not overlapping */
