@@ -53,7 +53,7 @@ GROUPS = _table("""
     IOEVENTFD_DATAMATCH    IoeventfdFlag    IOEVENTFD_
     IRQ_LEVEL              IRQFlag          IRQ_
     KSM_RUN                KSMSetting       KSM_
-    KSM_STOP               KSMRun           KSM_
+    KSM_STOP               KSMRunMode       KSM_
     KSM_ADVISOR_NONE       KSMAdvisor       KSM_ADVISOR_
     KSM_HAS_PAGES_SHARED   KSMStatsFlag     KSM_
     BACKING_ANONYMOUS      Backing          BACKING_

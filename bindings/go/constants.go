@@ -682,28 +682,28 @@ var namesKSMSetting = []name{
 // String gives the C constant's words in lower case.
 func (v KSMSetting) String() string { return bits(namesKSMSetting, int64(v)) }
 
-// KSMRun is NESTVIRT_KSM_*: nestvirt_ksm_settings.run
-type KSMRun uint32
+// KSMRunMode is NESTVIRT_KSM_*: nestvirt_ksm_settings.run
+type KSMRunMode uint32
 
 const (
 	// nothing more is merged; what is merged stays so
-	KSMStop KSMRun = 0
+	KSMStop KSMRunMode = 0
 
 	// the thread runs
-	KSMMerge KSMRun = 1
+	KSMMerge KSMRunMode = 1
 
 	// nothing more is merged, and every merged page becomes its own
-	KSMUnmerge KSMRun = 2
+	KSMUnmerge KSMRunMode = 2
 )
 
-var namesKSMRun = []name{
+var namesKSMRunMode = []name{
 	{0, "stop"},
 	{1, "merge"},
 	{2, "unmerge"},
 }
 
 // String gives the C constant's words in lower case.
-func (v KSMRun) String() string { return word(namesKSMRun, int64(v)) }
+func (v KSMRunMode) String() string { return word(namesKSMRunMode, int64(v)) }
 
 // KSMAdvisor is NESTVIRT_KSM_ADVISOR_*: nestvirt_ksm_settings.advisor_mode
 type KSMAdvisor uint32

@@ -347,7 +347,7 @@ class KSMSetting(Flags):
     ADVISOR_TARGET_S = 2048
 
 
-class KSMRun(Number):
+class KSMRunMode(Number):
     """NESTVIRT_KSM_*: nestvirt_ksm_settings.run."""
 
     # nothing more is merged; what is merged stays so
@@ -616,7 +616,7 @@ __all__ = [
     "IRQ_ANY",
     "IoeventfdFlag",
     "KSMAdvisor",
-    "KSMRun",
+    "KSMRunMode",
     "KSMSetting",
     "KSMStatsFlag",
     "KernelFormat",

@@ -1,0 +1,3 @@
+module nestvirt
+
+go 1.19
