@@ -158,13 +158,13 @@ static struct nestvirt_vm *make_mmio(struct exits *exits)
 
     nestvirt_vm_config_init(&config, sizeof(config));
     config.memory_size = MEMORY_EXITS;
-    ours_need(nestvirt_vm_new(host, &config, &vm, &error), error);
+    ours_need(nestvirt_vm_new(host, &config, &vm, &error), &error);
     ours_need(nestvirt_handler_add(vm, NESTVIRT_SPACE_MMIO, MMIO_BASE, 4096, count_exit, exits,
                                    NULL, &error),
-              error);
+              &error);
     nestvirt_flat_config_init(&flat, sizeof(flat));
     flat.address = flat.entry = FLOOR_ENTRY;
-    ours_need(nestvirt_boot_set_flat_fd(vm, image, &flat, &error), error);
+    ours_need(nestvirt_boot_set_flat_fd(vm, image, &flat, &error), &error);
     close(image);
     return vm;
 }
@@ -175,11 +175,13 @@ static uint64_t measure_exits(void)
     static struct exits exits;
     struct nestvirt_error *error = NULL;
 
-    if (!vm)
+    if (!vm) {
         vm = make_mmio(&exits);
+        ours_need(nestvirt_vm_build(vm, &error), &error);
+    }
     exits.count = 0;
-    ours_need(nestvirt_vm_start(vm, &error), error);
-    ours_need(nestvirt_vm_wait(vm, -1, NULL, &error), error);
+    ours_need(nestvirt_vm_start(vm, &error), &error);
+    ours_need(nestvirt_vm_wait(vm, -1, NULL, &error), &error);
     return exits.end_ns - exits.start_ns;
 }
 
@@ -194,7 +196,7 @@ static uint64_t measure_read(void)
         struct nestvirt_vm *vm =
             ours_new(host, READ_SIZE, ours_make_image(guest_exit_once, 1), ours_ignore, NULL);
 
-        ours_need(nestvirt_memory_get_pointer(vm, 0, READ_SIZE, &guest, &error), error);
+        ours_need(nestvirt_memory_get_pointer(vm, 0, READ_SIZE, &guest, &error), &error);
         buffer = malloc(READ_SIZE);
         if (!buffer)
             bench_need(-ENOMEM, "buffer");

@@ -187,19 +187,19 @@ static void begin_ours(struct contender *c, struct nestvirt_host *host, int imag
 
     *c = (struct contender){ .pid = getpid(), .vcpu = "nv0:" };
     c->vm = ours_new(host, MEMORY_SIZE, image, ours_ignore, NULL);
-    ours_need(nestvirt_device_add(c->vm, "blk", &disk, &error), error);
-    ours_need(nestvirt_device_set_string(disk, "path", path, &error), error);
-    ours_need(nestvirt_device_set_u64(disk, "lock", 0, &error), error); /* QEMU reads it too */
-    ours_need(nestvirt_device_set_u64(disk, "queue_size", 512, &error), error);
+    ours_need(nestvirt_device_add(c->vm, "blk", &disk, &error), &error);
+    ours_need(nestvirt_device_set_string(disk, "path", path, &error), &error);
+    ours_need(nestvirt_device_set_u64(disk, "lock", 0, &error), &error); /* QEMU reads it too */
+    ours_need(nestvirt_device_set_u64(disk, "queue_size", 512, &error), &error);
     ours_need(nestvirt_memory_write(c->vm, PAYLOAD_BASE, bench_payload, PAYLOAD_SIZE, &error),
-              error);
+              &error);
     ours_need(
         nestvirt_memory_get_pointer(c->vm, PAYLOAD_SHARED, sizeof(*c->shared), &pointer, &error),
-        error);
+        &error);
     c->shared = pointer;
     ours_need(nestvirt_memory_get_pointer(c->vm, PAYLOAD_DATA, PAYLOAD_BATCH_MAX * BLOCK, &pointer,
                                           &error),
-              error);
+              &error);
     *ret_pages = pointer;
     c->shared->mask = FILE_SIZE / 512 - 1;
     ours_start(c->vm);

@@ -126,7 +126,7 @@ static struct nestvirt_vm *ours_begin(struct nestvirt_host *host, int image, uin
     for (uint32_t i = 1; i < ranges; i++)
         ours_need(nestvirt_handler_add(vm, NESTVIRT_SPACE_PORT, RANGES_BASE + i * RANGES_STEP, 1,
                                        refuse, NULL, NULL, &error),
-                  error);
+                  &error);
     ours_start(vm);
     sem_wait(&counter->done);
     return vm;

@@ -82,14 +82,14 @@ static void fill(struct nestvirt_vm *vm, uint32_t seed)
     struct nestvirt_error *error = NULL;
     void *memory;
 
-    ours_need(nestvirt_memory_get_pointer(vm, 0, MEMORY_SIZE, &memory, &error), error);
+    ours_need(nestvirt_memory_get_pointer(vm, 0, MEMORY_SIZE, &memory, &error), &error);
     for (uint32_t i = 0; i < PAGES; i++) {
         uint32_t *words = (uint32_t *)((uint8_t *)memory + (size_t)i * PAGE);
 
         for (uint32_t k = 0; k < PAGE / 4; k++)
             words[k] = seed + i * 2654435761u + k;
     }
-    ours_need(nestvirt_memory_set_mergeable(vm, 0, 1, &error), error);
+    ours_need(nestvirt_memory_set_mergeable(vm, 0, 1, &error), &error);
 }
 
 static uint64_t sharing(void)
@@ -98,7 +98,7 @@ static uint64_t sharing(void)
     struct nestvirt_ksm_stats stats;
 
     nestvirt_ksm_stats_init(&stats, sizeof(stats));
-    ours_need(nestvirt_ksm_get_stats(&stats, &error), error);
+    ours_need(nestvirt_ksm_get_stats(&stats, &error), &error);
     return stats.pages_sharing;
 }
 
@@ -114,7 +114,7 @@ static void forget(void)
     struct nestvirt_ksm_token *token;
     struct nestvirt_error *error = NULL;
 
-    ours_need(nestvirt_ksm_set_settings(&unmerge, NULL, &token, &error), error);
+    ours_need(nestvirt_ksm_set_settings(&unmerge, NULL, &token, &error), &error);
     bench_need(nestvirt_ksm_token_free(token), "nestvirt_ksm_token_free");
     bench_need(sharing() == 0 ? 0 : -EBUSY, "pages shared before the round");
 }
@@ -134,7 +134,7 @@ static void measure(const struct nestvirt_ksm_settings *wanted, struct result *r
     all.size = sizeof(all);
     all.flags = NESTVIRT_KSM_RUN | NESTVIRT_KSM_PAGES_TO_SCAN | NESTVIRT_KSM_SLEEP_MS;
     all.run = NESTVIRT_KSM_MERGE;
-    ours_need(nestvirt_ksm_set_settings(&all, NULL, &token, &error), error);
+    ours_need(nestvirt_ksm_set_settings(&all, NULL, &token, &error), &error);
     start = bench_now_ns();
     while (sharing() < (uint64_t)PAGES * 95 / 100) {
         if (bench_now_ns() - start > WAIT_SECONDS * 1000000000ull) {
@@ -171,7 +171,7 @@ static void prepare(void)
     nestvirt_ksm_settings_init(&now, sizeof(now));
     if (nestvirt_ksm_get_settings(&now, NULL) < 0 || !ksm_guard_begin())
         bench_skip("KSM is not in this kernel, or not for this user to change");
-    ours_need(nestvirt_ksm_remove_record(NULL, &error), error); /* of a run that was killed */
+    ours_need(nestvirt_ksm_remove_record(NULL, &error), &error); /* of a run that was killed */
     if (now.run != NESTVIRT_KSM_STOP)
         bench_skip("KSM is in use on this host");
     if (now.advisor_mode != NESTVIRT_KSM_ADVISOR_NONE)

@@ -141,11 +141,11 @@ static struct nestvirt_vm *ours_begin(struct nestvirt_host *host, int image, uin
     void *shared;
 
     for (uint32_t i = 0; i < devices; i++)
-        ours_need(nestvirt_device_add(vm, "rng", NULL, &error), error);
-    ours_need(nestvirt_memory_write(vm, PAYLOAD_BASE, bench_payload, PAYLOAD_SIZE, &error), error);
+        ours_need(nestvirt_device_add(vm, "rng", NULL, &error), &error);
+    ours_need(nestvirt_memory_write(vm, PAYLOAD_BASE, bench_payload, PAYLOAD_SIZE, &error), &error);
     ours_need(nestvirt_memory_get_pointer(vm, PAYLOAD_SHARED, sizeof(struct payload_shared),
                                           &shared, &error),
-              error);
+              &error);
     *ret_shared = shared;
     (*ret_shared)->doorbell = WINDOW + NOTIFY;
     (*ret_shared)->value = value;

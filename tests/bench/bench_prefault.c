@@ -66,13 +66,13 @@ static uint64_t measure_ours(struct nestvirt_host *host)
     struct nestvirt_vm *vm;
     uint64_t start;
 
-    ours_need(nestvirt_vm_new(host, NULL, &vm, &error), error);
+    ours_need(nestvirt_vm_new(host, NULL, &vm, &error), &error);
     nestvirt_memory_config_init(&memory, sizeof(memory));
     memory.flags = NESTVIRT_MEMORY_DEFAULT_LAYOUT | NESTVIRT_MEMORY_PREFAULT;
     memory.length = MEMORY_SIZE;
-    ours_need(nestvirt_memory_add(vm, &memory, &error), error);
+    ours_need(nestvirt_memory_add(vm, &memory, &error), &error);
     start = bench_now_ns();
-    ours_need(nestvirt_vm_build(vm, &error), error);
+    ours_need(nestvirt_vm_build(vm, &error), &error);
     start = bench_now_ns() - start;
     bench_need(nestvirt_vm_free(vm), "nestvirt_vm_free");
     return start;

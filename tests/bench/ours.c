@@ -11,12 +11,12 @@
 #include "floor.h"
 #include "guest.h"
 
-void ours_need(int r, struct nestvirt_error *error)
+void ours_need(int r, struct nestvirt_error **error)
 {
     if (r >= 0)
         return;
-    fprintf(stderr, "%s\n", error ? nestvirt_error_get_message(error) : "the library failed");
-    nestvirt_error_free(error);
+    fprintf(stderr, "%s\n", *error ? nestvirt_error_get_message(*error) : "the library failed");
+    nestvirt_error_free(*error);
     exit(1);
 }
 
@@ -25,7 +25,7 @@ struct nestvirt_host *ours_open(void)
     struct nestvirt_host *host = NULL;
     struct nestvirt_error *error = NULL;
 
-    ours_need(nestvirt_host_open(NULL, &host, &error), error);
+    ours_need(nestvirt_host_open(NULL, &host, &error), &error);
     return host;
 }
 
@@ -51,14 +51,14 @@ struct nestvirt_vm *ours_new(struct nestvirt_host *host, uint64_t memory_size, i
 
     nestvirt_vm_config_init(&config, sizeof(config));
     config.memory_size = memory_size;
-    ours_need(nestvirt_vm_new(host, &config, &vm, &error), error);
+    ours_need(nestvirt_vm_new(host, &config, &vm, &error), &error);
     ours_need(
         nestvirt_handler_add(vm, NESTVIRT_SPACE_PORT, GUEST_PORT, 1, fn, user_data, NULL, &error),
-        error);
+        &error);
     nestvirt_flat_config_init(&flat, sizeof(flat));
     flat.address = flat.entry = FLOOR_ENTRY;
     flat.mode = NESTVIRT_MODE_REAL;
-    ours_need(nestvirt_boot_set_flat_fd(vm, image, &flat, &error), error);
+    ours_need(nestvirt_boot_set_flat_fd(vm, image, &flat, &error), &error);
     return vm;
 }
 
@@ -66,8 +66,8 @@ void ours_start(struct nestvirt_vm *vm)
 {
     struct nestvirt_error *error = NULL;
 
-    ours_need(nestvirt_vm_build(vm, &error), error);
-    ours_need(nestvirt_vm_start(vm, &error), error);
+    ours_need(nestvirt_vm_build(vm, &error), &error);
+    ours_need(nestvirt_vm_start(vm, &error), &error);
 }
 
 int32_t ours_ignore(void *user_data, struct nestvirt_access *access)

@@ -9,8 +9,11 @@
 
 #include <nestvirt/nestvirt.h>
 
-/* Ends the program with the error's text if r is negative; frees the error. */
-void ours_need(int r, struct nestvirt_error *error);
+/*
+ * Ends the program with the error's text if r is negative; frees the error. A pointer to it, as the
+ * call that writes it may stand beside it.
+ */
+void ours_need(int r, struct nestvirt_error **error);
 
 /* Opens the host. */
 struct nestvirt_host *ours_open(void);
