@@ -212,7 +212,7 @@ CHECKS = {
         "another result": edit(MAN + "vm_stop.3", ".Ft int\n", ".Ft void\n")}),
     "words": (check_words, {
         "an error that is missing": edit(MAN + "vm_stop.3", "Er \\-ETIMEDOUT", "Er \\-EIO"),
-        "a sentence that is missing": edit(MAN + "vm_stop.3", "Stops the VM whatever the guest does.", "Stops."),
+        "a description that is cut": edit(MAN + "vm_stop.3", "that are inside a", "that are in a"),
         "a field without its words": edit(MAN + "vm_config.3", "Copied; for messages", "Copied; for"),
         "a header without its words": edit(MAN + "ksm.h.3", "side channel", "channel")}),
     "members": (check_members, {
