@@ -4,16 +4,17 @@
 import re
 from datetime import date
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Set
 
 import mdoc
 import prose
 from headers import Constant, Function, Parameter, Struct
 from mdoc import Prose, argument
-from pages import OVERVIEW, Page, Reference, header_page
+from pages import DEVICES, OVERVIEW, Page, Reference, header_page
 
 ROOT = Path(__file__).resolve().parents[2]
 CODES = ROOT / "lib" / "core" / "error_codes.h"  # What codes mean in general.
+PROPERTY_TYPES = {"u64": "number", "bool": "0 or 1", "fd": "descriptor", "string": "text"}
 GENERAL = "What holds for every function is told in nestvirt(3)."
 
 
@@ -38,7 +39,7 @@ class Writer:
         """The text of each page, by its name with section."""
         found = {}
         for page in self.reference.pages.values():
-            found[f"{page.name}.3"] = self.page(page)
+            found[page.file] = self.page(page)
         return found
 
     def page(self, page: Page) -> str:
@@ -47,11 +48,11 @@ class Writer:
         own |= {member.name for member in page.struct.fields}
         text = Prose(page.name, own, self.reference.names, self.headers)
         body = {"functions": self.function_page, "structure": self.struct_page,
-                "header": self.header_page, "overview": self.overview}[page.kind](page, text)
+                "header": self.header_page, "overview": self.overview, "devices": self.devices}[page.kind](page, text)
         lines = ['.\\" SPDX-License-Identifier: Apache-2.0',
                  '.\\" Made from include/nestvirt by bindings/generate/reference. Do not edit.',
                  f".Dd {self.when:%B} {self.when.day}, {self.when.year}",
-                 f".Dt {page.name.upper()} 3", f".Os libnestvirt {self.version}"]
+                 f".Dt {page.name.upper()} {page.section}", f".Os libnestvirt {self.version}"]
         return "\n".join(lines + body) + "\n"
 
     # Parts that pages share.
@@ -79,6 +80,8 @@ class Writer:
         """The pages of the same header, and what a page needs beyond."""
         names = {OVERVIEW, header_page(page.header), *first}
         names |= {one.name for one in self.reference.of_header(page.header)}
+        if page.header == "device.h":
+            names |= self.devices_page()
         return [".Sh SEE ALSO"] + mdoc.references(names - {page.name})
 
     def history(self, comment: str, text: Prose) -> List[str]:
@@ -175,8 +178,11 @@ class Writer:
         """What a structure without a comment is for: the functions that take it."""
         uses = [(function.name, one) for page in self.reference.pages.values() if page.kind == "functions"
                 for function in page.functions for one in function.parameters if one.type.struct == struct.name]
-        names = " and ".join(f"{name}()" for name, _ in uses)
-        return f"what is given to {names}" if uses[0][1].type.const else f"what {names} fills"
+        parts = []
+        for is_given, verb in ((True, "take"), (False, "fill")):
+            names = [f"{name}()" for name, one in uses if one.type.const == is_given]
+            parts += [" and ".join(names) + f" {verb}" + "s" * (len(names) == 1)] * bool(names)
+        return "what " + " and ".join(parts)
 
     def preparing(self, function: Function, text: Prose) -> List[str]:
         """What the function says that prepares a structure; several may share the words."""
@@ -229,6 +235,7 @@ class Writer:
             lines += [".Ss " + title_of(group)] + ([] if is_title else text.blocks(words))
             lines += self.constants(group, text)
         others = {header_page(header.name) for header in self.reference.api.headers} | {OVERVIEW}
+        others |= self.devices_page() if page.header == "device.h" else set()
         return lines + [".Sh SEE ALSO"] + mdoc.references(others - {page.name}) + self.history(comment, text)
 
     def listing(self, title: str, pages: List[Page], text: Prose) -> List[str]:
@@ -264,8 +271,33 @@ class Writer:
         if program:
             lines += [".Sh EXAMPLES", "Boots Linux with its console on this terminal:"]
             lines += mdoc.literal(program.group(1))
-        names = {header_page(header.name) for header in self.reference.api.headers}
+        names = {header_page(header.name) for header in self.reference.api.headers} | self.devices_page()
         return lines + [".Sh SEE ALSO"] + mdoc.references(names)
+
+    # Devices.
+
+    def devices_page(self) -> Set[str]:
+        """The page of the devices, if it is made."""
+        return {f"{DEVICES}(7)"} if DEVICES in self.reference.pages else set()
+
+    def devices(self, page: Page, text: Prose) -> List[str]:
+        lines = self.name([page.name], "kinds of devices and their properties")
+        lines += [".Sh SYNOPSIS", ".In nestvirt/device.h", ".Sh DESCRIPTION"]
+        lines += text.lines("A device is a kind and its properties. nestvirt_device_add() adds one to a VM. "
+                            "Numbers, and 0 or 1, are set by nestvirt_device_set_u64(), texts by "
+                            "nestvirt_device_set_string(), descriptors by nestvirt_device_set_fd().")
+        lines += text.lines("A live property may be set in any state, a read-only one only be read, by "
+                            "nestvirt_device_get_u64(); others are set before the VM is built.")
+        for kind in page.devices:
+            lines += [f".Ss {kind.name}", ".Bl -tag -width Ds -compact"]
+            for one in kind.properties:
+                marks = [PROPERTY_TYPES[one.type]]
+                marks += ["live"] * one.is_live + ["read-only"] * one.is_read_only
+                lines += [f".It Sy {argument(one.name)} Pq {', '.join(marks)}"] + text.lines(sentence(one.help))
+            lines += [".El"]
+        names = {OVERVIEW, header_page("device.h"), "nestvirt_device_add", "nestvirt_device_get_property",
+                 "nestvirt_device_get_u64", "nestvirt_device_set_u64"}
+        return lines + [".Sh SEE ALSO"] + mdoc.references(names) + self.history("", text)
 
 
 def sentence(text: str) -> str:

@@ -10,22 +10,26 @@ alias of it.
 
 import re
 from dataclasses import dataclass, field
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 import prose
+from devices import Kind
 from headers import Api, Constant, Function, Header, Parameter, Struct
 
 OVERVIEW = "nestvirt"
+DEVICES = "nestvirt_devices"
 
 
 @dataclass
 class Page:
-    """A page of section 3: of functions, a structure, a header, or the overview."""
+    """A page of section 3: of functions, a structure, a header, or the overview; or that of section 7
+    with the kinds of devices."""
 
     name: str
     header: str = ""
     functions: List[Function] = field(default_factory=list)
     struct: Struct = field(default_factory=lambda: Struct("", ""))
+    devices: List[Kind] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -33,7 +37,17 @@ class Page:
             return "structure"
         if self.functions:
             return "functions"
+        if self.devices:
+            return "devices"
         return "header" if self.header else "overview"
+
+    @property
+    def section(self) -> str:
+        return "7" if self.devices else "3"
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.{self.section}"
 
     @property
     def aliases(self) -> List[str]:
@@ -54,7 +68,7 @@ def is_init(function: Function) -> bool:
 class Reference:
     """All pages, and who has which constants."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, kinds: Sequence[Kind] = ()) -> None:
         self.api = api
         self.enumerations: Dict[str, List[Constant]] = {}
         for constant in api.constants.values():
@@ -62,6 +76,8 @@ class Reference:
         self.pages: Dict[str, Page] = {OVERVIEW: Page(OVERVIEW)}
         for header in api.headers:
             self.add_header(header)
+        if kinds:
+            self.pages[DEVICES] = Page(DEVICES, devices=list(kinds))
         self.names = set(self.pages) | {name for page in self.pages.values() for name in page.aliases}
 
     def add_header(self, header: Header) -> None:

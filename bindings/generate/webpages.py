@@ -14,7 +14,7 @@ from typing import Dict, List, Tuple
 
 import prose
 from headers import Header
-from pages import OVERVIEW, Page, Reference, header_page
+from pages import DEVICES, OVERVIEW, Page, Reference, header_page
 
 ROOT = Path(__file__).resolve().parents[2]
 STYLE = "style.css"
@@ -23,7 +23,7 @@ GUIDES = {"c": ("C", "examples/guide.md"), "python": ("Python", "bindings/python
 
 
 def file_of(page: str) -> str:
-    return f"{page}.3.html"
+    return f"{page}.7.html" if page == DEVICES else f"{page}.3.html"
 
 
 def whole(title: str, navigation: str, body: str) -> str:
@@ -79,7 +79,7 @@ class Site:
 
     def page(self, page: Page) -> str:
         done = subprocess.run(["mandoc", "-T", "html", "-O", "fragment,man=%N.%S.html",
-                               self.pages / f"{page.name}.3"], capture_output=True, text=True, check=True)
+                               self.pages / f"man{page.section}" / page.file], capture_output=True, text=True, check=True)
         body = re.sub(r'<table class="head">.*?</table>\n?', "", done.stdout, flags=re.S)
         body = re.sub(r'<a class="Xr" href="([^"]+)\.(\d)\.html"([^>]*)>(.*?)</a>', self.reference_link, body)
         body = re.sub(r'(?<!">)<code class="Dv">(NESTVIRT_\w+)</code>',  # Not within a link.
@@ -89,7 +89,7 @@ class Site:
     def reference_link(self, match: "re.Match[str]") -> str:
         """A link to the page that a name stands on; none to what is not ours."""
         name, section, more, text = match.groups()
-        if section != "3" or name not in self.homes:
+        if section not in "37" or name not in self.homes:
             return f'<span class="Xr">{text}</span>'
         return f'<a class="Xr" href="{file_of(self.homes[name])}"{more}>{text}</a>'
 
@@ -108,6 +108,9 @@ class Site:
                 link(file_of(OVERVIEW), "the rules that hold for every function") + ".</p>"]
         if guides:
             rows += ["<h2>Guides</h2>", "<ul>", *(f"<li>{link(*guide)}</li>" for guide in guides), "</ul>"]
+        if DEVICES in self.reference.pages:
+            rows += ["<h2>Devices</h2>", "<p>" + link(file_of(DEVICES), "All kinds of devices and their properties")
+                     + ".</p>"]
         rows.append("<h2>Headers</h2>")
         rows.append('<p class="jump">' + " ".join(
             link(f"#{header.name}", header.name) for header in self.sorted_headers()) + "</p>")
@@ -164,7 +167,8 @@ class Site:
         if header and header_page(header.group(1)) in self.homes:
             return f'href="{file_of(header_page(header.group(1)))}"'
         for key, (_, place) in GUIDES.items():
-            if target.endswith("guide.md") and key in target.replace("examples", "c"):
+            is_named = target.endswith("guide.md") and Path(place).parent.name == Path(target).parent.name
+            if is_named and (ROOT / place).exists():
                 return f'href="guide-{key}.html"'
         return 'href="index.html"'
 

@@ -35,7 +35,8 @@ def main():
     reference, mandir, htmldir = sys.argv[1:]
     if not (Path(reference) / "html" / "index.html").is_file():
         sys.exit(f"{reference}: not built; remedy: ninja reference.stamp, or meson install without --no-rebuild")
-    install(Path(reference) / "man" / "man3", below(mandir) / "man3")
+    for section in ("man3", "man7"):
+        install(Path(reference) / "man" / section, below(mandir) / section)
     install(Path(reference) / "html", below(htmldir))
 
 

@@ -47,6 +47,7 @@ class Made:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.man = self.folder / "man" / "man3"
+        self.all = sorted((self.folder / "man").glob("man?/*"))
         self.html = self.folder / "html"
         self.texts = {}
 
@@ -85,11 +86,11 @@ def check_symbols(made):
 
 def check_lint(made):
     """What mandoc finds wrong."""
-    names = sorted(str(path) for path in made.man.iterdir() if not path.is_symlink())
+    names = sorted(str(path) for path in made.all if not path.is_symlink())
     done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *names], capture_output=True, text=True,
                           check=False)
     for line in done.stdout.splitlines():
-        yield line.replace(str(made.man) + "/", "")
+        yield line.replace(str(made.folder) + "/", "")
 
 
 def check_prototypes(made):
@@ -140,7 +141,7 @@ def check_members(made):
 
 def check_sections(made):
     """Pages without what every page has."""
-    for path in sorted(made.man.iterdir()):
+    for path in made.all:
         text = path.read_text(encoding="utf-8")
         for section in SECTIONS:
             if f"\n.Sh {section}\n" not in text:
@@ -149,13 +150,13 @@ def check_sections(made):
 
 def check_references(made):
     """Cross references of man pages to pages that do not exist, and pages without any."""
-    for path in sorted(made.man.iterdir()):
-        found = re.findall(r"\bXr (nestvirt\S*) 3\b", path.read_text(encoding="utf-8"))
+    for path in made.all:
+        found = re.findall(r"\bXr (nestvirt\S*) ([37])\b", path.read_text(encoding="utf-8"))
         if not found:
             yield f"{path.name}: refers to nothing"
-        for name in found:
-            if not (made.man / f"{name}.3").exists():
-                yield f"{path.name}: {name}(3) does not exist"
+        for name, section in found:
+            if not (made.folder / "man" / f"man{section}" / f"{name}.{section}").exists():
+                yield f"{path.name}: {name}({section}) does not exist"
 
 
 def check_links(made):
@@ -223,6 +224,7 @@ CHECKS = {
     "sections": (check_sections, {
         "a page without synopsis": edit(MAN + "vm_stop.3", ".Sh SYNOPSIS", ".Sh SYNOPSES")}),
     "references": (check_references, {
+        "a page that others refer to": remove("man/man7/nestvirt_devices.7"),
         "a reference to nothing": edit(MAN + "vm_stop.3", ".Xr nestvirt_vm_start 3", ".Xr nestvirt_vm_begin 3")}),
     "links": (check_links, {
         "a link to nothing": edit("html/nestvirt_vm_stop.3.html", 'href="nestvirt.3.html"', 'href="nestvirt.html"'),

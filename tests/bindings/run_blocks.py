@@ -29,6 +29,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import bad_blocks
 from blocks import Bad, read
 from languages import HERE, SOURCE, Place, run_page
 
@@ -65,8 +66,14 @@ def enter_namespace():
             skip("a network namespace is needed for tap0: run this as root")
         os.environ[IN_NAMESPACE] = "1"
         os.execvp("unshare", ["unshare", "-n", sys.executable, *sys.argv])
-    for command in ("ip link set lo up", "ip tuntap add tap0 mode tap"):
-        subprocess.run(command.split(), check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def make_tap(text):
+    """tap0 as a page needs it: there, or not yet if the page tells how it is made."""
+    subprocess.run(["ip", "link", "delete", "tap0"], check=False, capture_output=True)
+    if "tuntap add" not in text:
+        subprocess.run(["ip", "tuntap", "add", "tap0", "mode", "tap"], check=True)
 
 
 def copy_project(work):
@@ -146,7 +153,9 @@ def test_page(page):
         add_machine(work)
         replaced = [(old, new.format(cgroup=group)) for old, new in REPLACED.get(page, [])]
         place = Place(work, BUILD, replaced, environment_of(work))
-        blocks = read((SOURCE / page).read_text(encoding="utf-8"), page)
+        text = (SOURCE / page).read_text(encoding="utf-8")
+        make_tap(text)
+        blocks = read(text, page)
         if not blocks:
             raise Bad(f"{page}: no blocks of code were found in it")
         return show(run_page(place, blocks))
@@ -158,12 +167,11 @@ def main():
         return 2
     if not (BUILD / "lib" / "libnestvirt.so.0").exists():
         skip(f"{BUILD}: no library; remedy: ninja -C {BUILD}, or BUILD_DIR")
-    import bad_blocks
+    enter_namespace()
     if bad_blocks.self_test(BUILD):
         return 1
     if sys.argv[1:] == ["--self-test"]:
         return 0
-    enter_namespace()
     failed = skipped = 0
     for page in sys.argv[1:]:
         try:
