@@ -230,9 +230,9 @@ class Writer:
         groups = self.reference.enumerations_of(page.header)
         lines += [".Sh CONSTANTS"] * bool(groups)
         for group in groups:
-            words = prose.blocks(group[0].group_comment)
+            comment_blocks = prose.blocks(group[0].group_comment)
             is_title = group[0].group_comment.rstrip(".").replace("()", "") == title_of(group)
-            lines += [".Ss " + title_of(group)] + ([] if is_title else text.blocks(words))
+            lines += [".Ss " + title_of(group)] + ([] if is_title else text.blocks(comment_blocks))
             lines += self.constants(group, text)
         others = {header_page(header.name) for header in self.reference.api.headers} | {OVERVIEW}
         others |= self.devices_page() if page.header == "device.h" else set()

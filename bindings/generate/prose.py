@@ -15,7 +15,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 CODE = r"(?:-E[A-Z0-9]+|NESTVIRT_E_[A-Z_]+)"
 ALONE = {"-EFAULT", "-ENOMEM", "-EMFILE", "-ENFILE", "-E2BIG"}  # What is said behind is not of these.
 WIDTH = 97  # Of a comment's line without " * ": a line that has room for the next word ends on purpose.
-SENTENCE_END = re.compile(r'(?<=[^.\s])(?<!\be\.g)(?<!\bi\.e)([.!?]["\')]?)[ \n](?=[A-Z"\'`(0-9-]|bzImage|[a-z_]+\b(?:: | may be))|(?<=\.\.)(\.)[ \n](?=State|Errors)')
+SENTENCE_END = re.compile(r"""
+    (?<=[^.\s]) ([.!?]["')]?) [ \n] (?=[A-Z"'`(0-9-] | bzImage | [a-z_]+\b(?::[ ]|[ ]may[ ]be))
+  | (?<=\.\.) (\.) [ \n] (?=State|Errors)  # Behind "0, 1, ..."
+""", re.X)
 
 
 @dataclass
@@ -163,8 +166,8 @@ class Splitter:
     def parameter(self, sentence: str, own_line: bool) -> Optional[str]:
         """The parameter that a sentence begins to describe."""
         match = re.match(r"(\w+): |(\w+) (?:\(?may be NULL|NULL )", sentence)
-        name = match and (match.group(1) or match.group(2))
-        return name if name in self.names else None
+        name = (match.group(1) or match.group(2)) if match else None
+        return str(name) if name in self.names else None
 
     def add_errors(self, sentence: str) -> None:
         text = re.sub(r"^Errors: ", "", sentence)

@@ -78,8 +78,9 @@ class Site:
         return " / ".join(parts)
 
     def page(self, page: Page) -> str:
-        done = subprocess.run(["mandoc", "-T", "html", "-O", "fragment,man=%N.%S.html",
-                               self.pages / f"man{page.section}" / page.file], capture_output=True, text=True, check=True)
+        path = self.pages / f"man{page.section}" / page.file
+        done = subprocess.run(["mandoc", "-T", "html", "-O", "fragment,man=%N.%S.html", path],
+                              capture_output=True, text=True, check=True)
         body = re.sub(r'<table class="head">.*?</table>\n?', "", done.stdout, flags=re.S)
         body = re.sub(r'<a class="Xr" href="([^"]+)\.(\d)\.html"([^>]*)>(.*?)</a>', self.reference_link, body)
         body = re.sub(r'(?<!">)<code class="Dv">(NESTVIRT_\w+)</code>',  # Not within a link.
@@ -134,7 +135,7 @@ class Site:
     def guides(self) -> List[Tuple[str, str, str]]:
         """(file, title, HTML) of the guides that are there, if the program that renders them is."""
         try:
-            import markdown
+            import markdown  # type: ignore[import]
         except ImportError:
             print("no guides in HTML: python3-markdown is not installed")
             return []

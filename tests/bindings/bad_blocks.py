@@ -28,41 +28,64 @@ int main(void) /* small */
 ```
 """
 
-BAD = {
-    ("a C program with a warning", "unused variable"): "```c\nint main(void)\n{\n    int unused;\n    return 0;\n}\n```\n",
-    ("a C program that fails", "status 1"): "```c\nint main(void)\n{\n    return 1;\n}\n```\n",
-    ("a C program that crashes", "status -6"): "```c\n#include <stdlib.h>\nint main(void)\n{\n    abort();\n}\n```\n",
-    ("an argument that the test does not have", "MOON"): "```c\nint main(void) /* a MOON */\n{\n    return 0;\n}\n```\n",
-    ("a fragment without a program", "no complete program"): "```c\n    nestvirt_vm_start(vm, &error);\n```\n",
-    ("a fragment with an unknown function", "nestvirt_vm_fly"): PROGRAM + "```c\n    nestvirt_vm_fly(vm, &error);\n```\n",
-    ("a fragment whose call fails", "line 19 of the page: the call failed"): PROGRAM + "```c\n    nestvirt_device_add(vm, \"blk\", NULL, &error);\n```\n",
-    ("a fragment whose place is not there", "no call of nestvirt_vm_start"): PROGRAM + "<!-- test: after nestvirt_vm_start -->\n```c\n    (void)vm;\n```\n",
-    ("a fragment that is not reached", "ended before it came there"): PROGRAM.replace("code == 0", "code != 0") + "```c\n    (void)vm;\n```\n",
-    ("a Python block that raises", "AssertionError"): "```python\na = 1\n```\n```python\nassert a == 2\n```\n",
-    ("a Python block behind one that raises", "not run"): "```python\nb\n```\n```python\na = 1\n```\n",
-    ("a Python block that ends the program", "ended with 3"): "```python\nimport sys\nsys.exit(3)\n```\n",
-    ("a Go program that does not compile", "declared but not used"): "```go\npackage main\n\nfunc main() {\n\ta := 1\n}\n```\n",
-    ("a Go program that fails", "status 1"): "```go\npackage main\n\nimport \"os\"\n\nfunc main() {\n\tos.Exit(1)\n}\n```\n",
-    ("a Go fragment that does not compile", "undefined: fly"): "```go\nfly()\n```\n",
-    ("a command that fails", "status 1"): "```sh\nfalse\ntrue\n```\n",
-    ("a command within a pipe that fails", "status 1"): "```sh\nfalse | cat\n```\n",
-    ("an unknown package", "no package no-such-package-at-all"): "```sh\napt-get install --no-install-recommends no-such-package-at-all\n```\n",
-    ("a variable that is not set", "unbound variable"): "```sh\necho $NO_SUCH_VARIABLE\n```\n",
-    ("a long command that is missing", "status 1"): "```sh\n./examples/quickstart --shell\n```\n",
-    ("a block that does not end", "does not end"): "```sh\ntrue\n",
-    ("too many exemptions", "3 blocks are exempt"): "<!-- test: skip no -->\n```sh\nfalse\n```\n" * 3,
-    ("an unknown note", "unknown: maybe"): "<!-- test: maybe -->\n```sh\ntrue\n```\n",
-    ("a note that stands alone", "directly above a fence"): "<!-- test: skip no -->\n\n```sh\ntrue\n```\n",
-}
-GOOD = {
-    "a C program and a fragment": PROGRAM + "```c\n    int one = 1;\n\n    (void)one;\n```\n",
-    "Python in one namespace": "```python\na = 1\n```\n```python\nassert a == 1\n```\n",
-    "a Go program and a fragment": "```go\npackage main\n\nimport (\n\t\"fmt\"\n\t\"os\"\n)\n\nfunc main() {\n"
-                                   "\tfmt.Fprintln(os.Stderr)\n}\n```\n```go\nfmt.Println(1)\n```\n",
-    "shell commands": "```sh\napt-get install bash\nsudo true | cat\n```\n",
-    "an exemption": "<!-- test: skip it is bad on purpose -->\n```sh\nfalse\n```\n",
-    "other languages": "```text\nnothing\n```\n",
-}
+
+
+def fence(language, *lines):
+    """A block of code as it stands on a page."""
+    return "\n".join([f"```{language}", *lines, "```"]) + "\n"
+
+
+def c_main(*lines, words=""):
+    """A small C program."""
+    return fence("c", "#include <stdlib.h>", "", f"int main(void){words}", "{", *(f"    {line}" for line in lines), "}")
+
+
+def go_main(*lines):
+    """A small Go program."""
+    return fence("go", "package main", "", 'import "os"', "", "func main() {", *(f"\t{line}" for line in lines), "}")
+
+
+EXEMPT = "<!-- test: skip it is bad on purpose -->\n"
+# (What is wrong with a page, how the tool must complain, the page.)
+BAD = [
+    ("a C program with a warning", "unused variable", c_main("int unused;", "return 0;")),
+    ("a C program that fails", "status 1", c_main("return 1;")),
+    ("a C program that crashes", "status -6", c_main("abort();")),
+    ("an argument that the test does not have", "MOON", c_main("return 0;", words=" /* a MOON */")),
+    ("a fragment without a program", "no complete program", fence("c", "nestvirt_vm_start(vm, &error);")),
+    ("a fragment with an unknown function", "nestvirt_vm_fly",
+     PROGRAM + fence("c", "nestvirt_vm_fly(vm, &error);")),
+    ("a fragment whose call fails", "line 19 of the page: the call failed",
+     PROGRAM + fence("c", 'nestvirt_device_add(vm, "blk", NULL, &error);')),
+    ("a fragment whose place is not there", "no call of nestvirt_vm_start",
+     PROGRAM + "<!-- test: after nestvirt_vm_start -->\n" + fence("c", "(void)vm;")),
+    ("a fragment that is not reached", "ended before it came there",
+     PROGRAM.replace("code == 0", "code != 0") + fence("c", "(void)vm;")),
+    ("a Python block that raises", "AssertionError", fence("python", "a = 1") + fence("python", "assert a == 2")),
+    ("a Python block behind one that raises", "not run", fence("python", "b") + fence("python", "a = 1")),
+    ("a Python block that ends the program", "ended with 3", fence("python", "import sys", "sys.exit(3)")),
+    ("a Go program that does not compile", "declared but not used", go_main("a := 1", "os.Exit(0)")),
+    ("a Go program that fails", "status 1", go_main("os.Exit(1)")),
+    ("a Go fragment that does not compile", "undefined: fly", fence("go", "fly()")),
+    ("a command that fails", "status 1", fence("sh", "false", "true")),
+    ("a command within a pipe that fails", "status 1", fence("sh", "false | cat")),
+    ("an unknown package", "no package no-such-package-at-all",
+     fence("sh", "apt-get install --no-install-recommends no-such-package-at-all")),
+    ("a variable that is not set", "unbound variable", fence("sh", "echo $NO_SUCH_VARIABLE")),
+    ("a long command that is missing", "status 1", fence("sh", "./examples/quickstart --shell")),
+    ("a block that does not end", "does not end", "```sh\ntrue\n"),
+    ("too many exemptions", "3 blocks are exempt", (EXEMPT + fence("sh", "false")) * 3),
+    ("an unknown note", "unknown: maybe", "<!-- test: maybe -->\n" + fence("sh", "true")),
+    ("a note that stands alone", "directly above a fence", EXEMPT + "\n" + fence("sh", "true")),
+]
+GOOD = [
+    ("a C program and a fragment", "", PROGRAM + fence("c", "int one = 1;", "", "(void)one;")),
+    ("Python in one namespace", "", fence("python", "a = 1") + fence("python", "assert a == 1")),
+    ("a Go program and a fragment", "", go_main("os.Exit(0)") + fence("go", "os.Exit(0)")),
+    ("shell commands", "", fence("sh", "apt-get install bash", "sudo true | cat")),
+    ("an exemption", "", EXEMPT + fence("sh", "false")),
+    ("other languages", "", fence("text", "nothing")),
+]
 
 
 def complaints(place, title, text):
@@ -78,8 +101,7 @@ def self_test(build):
     """Each bad page must be refused for the right reason and each good one accepted; the number of
     those that are not."""
     wrong = 0
-    pages = {**BAD, **{(title, ""): text for title, text in GOOD.items()}}
-    for (title, reason), text in pages.items():
+    for title, reason, text in BAD + GOOD:
         if not shutil.which("go") and "Go" in title:
             print(f"  self-test: {title}: left out, Go is not installed")
             continue

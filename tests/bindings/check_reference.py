@@ -230,7 +230,8 @@ CHECKS = {
         "a link to nothing": edit("html/nestvirt_vm_stop.3.html", 'href="nestvirt.3.html"', 'href="nestvirt.html"'),
         "a link to no place": edit("html/index.html", 'href="#vm.h"', 'href="#vn.h"'),
         "a page that is not reached": lambda folder: (folder / "html" / "lost.html").write_text("<p>lost</p>"),
-        "a link within a link": edit("html/nestvirt_vm_stop.3.html", '<a class="Xr"', '<a href="index.html"><a class="Xr"'),
+        "a link within a link": edit("html/nestvirt_vm_stop.3.html", '<a class="Xr"',
+                                      '<a href="index.html"><a class="Xr"'),
         "a missing index": remove("html/index.html")}),
 }
 

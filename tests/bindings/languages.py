@@ -199,7 +199,8 @@ for line, page, text in json.loads(sys.argv[1]):
 def run_python(place: Place, found: List[Block]) -> List[Result]:
     """All blocks of Python of a page, one after the other in one namespace."""
     blocks = json.dumps([(block.line, block.page, block.text) for block in found])
-    status, printed = place.run(["/usr/bin/python3", "-X", "dev", "-W", "error::DeprecationWarning", "-c", DRIVER, blocks])
+    options = ["-X", "dev", "-W", "error::DeprecationWarning"]
+    status, printed = place.run(["/usr/bin/python3", *options, "-c", DRIVER, blocks])
     results, is_over = [], False
     for block in found:
         is_done = re.search(rf"^done: {block.line}$", printed, re.M) is not None

@@ -106,13 +106,18 @@ def add_machine(work):
 
 
 def environment_of(work):
-    """What programs of a page find: the library that was built, and the bindings."""
+    """What programs of a page find: the library that was built, unless the page installs one, and the
+    bindings."""
     prefix = work / "prefix"
+    (work / "pkgconfig").mkdir()
+    (work / "pkgconfig" / "nestvirt.pc").write_text(
+        f"Name: nestvirt\nDescription: the build\nVersion: 0\nCflags: -I{SOURCE / 'include'}\n"
+        f"Libs: -L{BUILD / 'lib'} -lnestvirt\n", encoding="utf-8")
     return {
         "PATH": f"{HERE / 'commands'}:{os.environ['PATH']}",
         "NESTVIRT_LIBRARY": str(BUILD / "lib" / "libnestvirt.so.0"),
         "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{BUILD / 'lib'}",
-        "PKG_CONFIG_PATH": f"{prefix / 'lib' / 'pkgconfig'}:{BUILD / 'meson-uninstalled'}",
+        "PKG_CONFIG_PATH": f"{prefix / 'lib' / 'pkgconfig'}:{work / 'pkgconfig'}",
         "PYTHONPATH": f"{SOURCE / 'bindings' / 'python'}:{prefix / 'python'}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GONOSUMDB": "*",
