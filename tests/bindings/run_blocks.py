@@ -120,7 +120,9 @@ def environment_of(work):
         "PKG_CONFIG_PATH": f"{prefix / 'lib' / 'pkgconfig'}:{work / 'pkgconfig'}",
         "PYTHONPATH": f"{SOURCE / 'bindings' / 'python'}:{prefix / 'python'}",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GONOSUMDB": "*",
+        "GOFLAGS": "-mod=mod", "GOPROXY": "off",
+        # Go's cache does not see that pkg-config says something else than it did.
+        "CGO_CFLAGS": f"-I{SOURCE / 'include'}", "CGO_LDFLAGS": f"-L{BUILD / 'lib'}",
         "BLOCKS_PREFIX": str(prefix),
     }
 
