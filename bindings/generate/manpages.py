@@ -59,7 +59,7 @@ class Writer:
 
     def name(self, names: List[str], what: str) -> List[str]:
         lines = [".Sh NAME"] + [f".Nm {name} ," for name in names[:-1]] + [f".Nm {names[-1]}"]
-        return lines + [".Nd " + what.replace("()", "").replace('"', "\\(dq")]
+        return lines + [".Nd " + re.sub(r"\(\)|`", "", what).replace('"', "\\(dq")]
 
     def prototype(self, function: Function) -> List[str]:
         lines = [f".Ft {argument(function.result.c())}", f".Fo {function.name}"]
@@ -231,8 +231,9 @@ class Writer:
         lines += [".Sh CONSTANTS"] * bool(groups)
         for group in groups:
             comment_blocks = prose.blocks(group[0].group_comment)
-            is_title = group[0].group_comment.rstrip(".").replace("()", "") == title_of(group)
-            lines += [".Ss " + title_of(group)] + ([] if is_title else text.blocks(comment_blocks))
+            if comment_blocks[0].text.rstrip(".").replace("()", "").lower() == title_of(group).lower():
+                del comment_blocks[0]
+            lines += [".Ss " + title_of(group), *text.blocks(comment_blocks)]
             lines += self.constants(group, text)
         others = {header_page(header.name) for header in self.reference.api.headers} | {OVERVIEW}
         others |= self.devices_page() if page.header == "device.h" else set()
@@ -305,7 +306,7 @@ def sentence(text: str) -> str:
     text = text.replace("\n", " ").strip()
     whole = re.fullmatch(r"\(([^()]*)\)", text)
     text = whole.group(1) if whole else text
-    if re.match(r"[a-z]+\b(?![_(.\[])", text):
+    if re.match(r"(?!lib)[a-z]+\b(?![_(.\[])", text):
         text = text[0].upper() + text[1:]
     return text if not text or text[-1] in ".!?" else text + "."
 
@@ -316,14 +317,15 @@ def lowered(text: str) -> str:
 
 
 def title_of(group: List[Constant]) -> str:
-    """The heading of an enumeration: its comment if that is short, else what its names begin with."""
+    """The heading of an enumeration: its comment if that is short, else what its names say."""
     comment = group[0].group_comment.split("\n\n")[0].replace("\n", " ")
     first = re.match(r"(nestvirt_\w+\.\w+)", comment)
     if first:
         return first.group(1)
-    if comment and len(comment) < 60:
-        return re.split(r"[.:;,] |[.:]$", comment)[0].replace("()", "")
-    return "Limits" if len(group) < 4 and all(not one.is_bit for one in group) else "Constants"
+    if comment and len(comment) < 85:
+        title = re.split(r"[.:;,] |[.:]$", comment)[0].replace("()", "")
+        return title[0].upper() + title[1:] if re.match(r"[a-z]+ ", title) else title
+    return "Limits" if any(one.name.endswith("_MAX") for one in group) else "Values"
 
 
 def field_text(member: Parameter) -> str:

@@ -135,7 +135,8 @@ class Reference:
             if self.home(group) or group[0].name == "NESTVIRT_E_BUG":
                 continue
             names = [one.name for one in group]
-            is_named = any(f"{function.name}()" in group[0].group_comment for function in page.functions)
+            words = " ".join([group[0].group_comment, *(one.comment for one in group)])
+            is_named = any(f"{function.name}()" in words for function in page.functions)
             prefixes = re.findall(r"\b(NESTVIRT_\w+_)\*", comment)
             has_prefix = any(all(name.startswith(prefix) for name in names) for prefix in prefixes)
             taken = " ".join(prose.split(comment, sorted(parameters)).parameters.values())

@@ -5,6 +5,8 @@ Owns the checks of the reference: each symbol has its page, nothing that a heade
 way to it, mandoc has nothing to say, and no link leads nowhere.
 
     check_reference.py    makes the reference anew in a folder of its own, and checks that
+
+The build whose library tells of the devices is BUILD_DIR (build).
 """
 
 import os
@@ -17,6 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 SOURCE = Path(os.environ.get("NESTVIRT_SOURCE_ROOT", Path(__file__).resolve().parents[2]))
+LIBRARY = Path(os.environ.get("BUILD_DIR", SOURCE / "build")).resolve() / "lib" / "libnestvirt.so.0"
 GENERATE = SOURCE / "bindings" / "generate"
 sys.path.insert(0, str(GENERATE))
 sys.dont_write_bytecode = True
@@ -251,9 +254,11 @@ def self_test(folder, check, faults):
 def main():
     if not shutil.which("mandoc"):
         skip("mandoc is not installed")
+    if not LIBRARY.exists():
+        skip(f"{LIBRARY}: no library; remedy: ninja, or BUILD_DIR")
     with tempfile.TemporaryDirectory(prefix="nestvirt-reference-") as folder:
         subprocess.run([sys.executable, GENERATE / "reference", folder], check=True,
-                       env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+                       env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "NESTVIRT_LIBRARY": str(LIBRARY)})
         problems = []
         for name, (check, faults) in CHECKS.items():
             found = list(check(Made(folder)))

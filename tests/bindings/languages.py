@@ -76,6 +76,9 @@ class Place:
         timer.start()
         try:
             printed, _ = process.communicate()
+        except BaseException:  # An interrupt: nothing that was started is left.
+            end()
+            raise
         finally:
             timer.cancel()
         return (1, printed + f"\nnot done within {timeout} seconds") if late.is_set() else (process.returncode, printed)

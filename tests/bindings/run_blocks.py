@@ -24,6 +24,7 @@ The environment: BUILD_DIR (build), NESTVIRT_TEST_KERNEL_FAST, NESTVIRT_TEST_BUS
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -174,6 +175,7 @@ def main():
         return 2
     if not (BUILD / "lib" / "libnestvirt.so.0").exists():
         skip(f"{BUILD}: no library; remedy: ninja -C {BUILD}, or BUILD_DIR")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that what was made is removed.
     enter_namespace()
     if bad_blocks.self_test(BUILD):
         return 1
