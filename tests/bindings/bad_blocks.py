@@ -57,6 +57,8 @@ BAD = [
      PROGRAM + fence("c", "nestvirt_vm_fly(vm, &error);")),
     ("a fragment whose call fails", "line 19 of the page: the call failed",
      PROGRAM + fence("c", 'nestvirt_device_add(vm, "blk", NULL, &error);')),
+    ("a fragment whose call fails with a message", "there is no KVM here",
+     PROGRAM + fence("c", 'nestvirt_host_open("/no/such/device", &host, &error);')),
     ("a fragment whose place is not there", "no call of nestvirt_vm_start",
      PROGRAM + "<!-- test: after nestvirt_vm_start -->\n" + fence("c", "(void)vm;")),
     ("a fragment that is not reached", "ended before it came there",

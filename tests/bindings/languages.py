@@ -31,8 +31,10 @@ LONG = {
 }
 
 CHECKED = """
-static inline void block_check(int result, const struct nestvirt_error *error, int line)
+static inline void block_check(int result, struct nestvirt_error **ret_error, int line)
 {
+    const struct nestvirt_error *error = *ret_error;
+
     if (result >= 0)
         return;
     for (; error; error = nestvirt_error_get_next(error))
@@ -117,7 +119,7 @@ def run_program(place: Place, block: Block) -> Result:
 def checked(block: Block) -> str:
     """A fragment in which every call is checked, each on its line of the page."""
     calls = re.compile(r"^(\s*)(nestvirt_\w+\((?:[^;\"]|\"[^\"]*\")*&error\));", re.M)
-    return calls.sub(lambda match: f"{match.group(1)}block_check({match.group(2)}, error, __LINE__);", block.text)
+    return calls.sub(lambda match: f"{match.group(1)}block_check({match.group(2)}, &error, __LINE__);", block.text)
 
 
 def place_of(block: Block) -> Tuple[str, str]:
