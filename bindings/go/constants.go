@@ -91,7 +91,7 @@ var namesHostFeature = []name{
 // String gives the C constant's words in lower case.
 func (v HostFeature) String() string { return bits(namesHostFeature, int64(v)) }
 
-// State is NESTVIRT_STATE_*: see include/nestvirt/vm.h
+// State is NESTVIRT_STATE_*: States, in the order of a VM's life; see the drawing above.
 type State uint32
 
 const (
@@ -172,7 +172,7 @@ const (
 	VMNameMax = 63
 )
 
-// LogLevel is NESTVIRT_LOG_*: see include/nestvirt/vm.h
+// LogLevel is NESTVIRT_LOG_*: Levels of nestvirt_vm_set_log().
 type LogLevel uint32
 
 const (
@@ -294,7 +294,7 @@ var namesAction = []name{
 // String gives the C constant's words in lower case.
 func (v Action) String() string { return word(namesAction, int64(v)) }
 
-// KernelFormat is NESTVIRT_KERNEL_*: Kernel formats.
+// KernelFormat is NESTVIRT_KERNEL_*: Kernel formats of nestvirt_boot_set_kernel().
 type KernelFormat uint32
 
 const (
@@ -330,7 +330,8 @@ const (
 	CmdlineMax = 2047
 )
 
-// Discovery is NESTVIRT_DISCOVERY_*: Ways for the guest to find processors, interrupts and devices.
+// Discovery is NESTVIRT_DISCOVERY_*: Ways for the guest to find its hardware, of
+// nestvirt_boot_set_discovery().
 type Discovery uint32
 
 const (

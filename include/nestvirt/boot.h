@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-/* Kernel formats. */
+/* Kernel formats of nestvirt_boot_set_kernel(). */
 enum {
     NESTVIRT_KERNEL_AUTO = 0,    /* bzImage or ELF, by what the file says */
     NESTVIRT_KERNEL_BZIMAGE = 1, /* Linux boot protocol 2.10 or later; unpacked on the host */
@@ -42,7 +42,7 @@ int nestvirt_boot_set_kernel_fd(struct nestvirt_vm *vm, int fd, uint32_t format,
 
 /*
  * Sets the initrd; it is placed as high in low memory as the kernel allows. State new. Errors as
- * for the kernel; build: -E2BIG when it does not fit beside the kernel.
+ * for nestvirt_boot_set_kernel(); build: -E2BIG when it does not fit beside the kernel.
  */
 int nestvirt_boot_set_initrd(struct nestvirt_vm *vm, const char *path,
                              struct nestvirt_error **ret_error);
@@ -55,7 +55,7 @@ int nestvirt_boot_set_initrd_fd(struct nestvirt_vm *vm, int fd, struct nestvirt_
 int nestvirt_boot_set_cmdline(struct nestvirt_vm *vm, const char *text,
                               struct nestvirt_error **ret_error);
 
-/* Ways for the guest to find processors, interrupts and devices. */
+/* Ways for the guest to find its hardware, of nestvirt_boot_set_discovery(). */
 enum {
     NESTVIRT_DISCOVERY_MPTABLE = 1 << 0, /* Intel MultiProcessor Specification 1.4 */
     NESTVIRT_DISCOVERY_ACPI = 1 << 1,    /* ACPI 6.4, hardware-reduced */
@@ -63,11 +63,11 @@ enum {
 };
 
 /*
- * Chooses what is written beside the kernel; the default is all of them. 0 for none. State new.
- * With CMDLINE, a word "virtio_mmio.device=SIZE@ADDRESS:PIN" for each virtio device stands in front
- * of the command line: kernels without ACPI need it, those built without
- * CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES pass over it. Leave it out for a kernel that would find the
- * devices in both ways.
+ * Chooses how the guest finds its hardware: what is written beside the kernel; the default is all
+ * of them. 0 for none. State new. With CMDLINE, a word "virtio_mmio.device=SIZE@ADDRESS:PIN" for
+ * each virtio device stands in front of the command line: kernels without ACPI need it, those built
+ * without CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES pass over it. Leave it out for a kernel that would
+ * find the devices in both ways.
  */
 int nestvirt_boot_set_discovery(struct nestvirt_vm *vm, uint32_t discovery,
                                 struct nestvirt_error **ret_error);
@@ -95,7 +95,7 @@ void nestvirt_flat_config_init(struct nestvirt_flat_config *config, size_t calle
 /*
  * Sets a flat image (instead of a kernel) that is copied to memory as it is. Descriptor tables and
  * page tables for protected and long mode stand at 0x500 to 0x8fff, which the image must not use.
- * State new. Errors as for the kernel; -EINVAL for an entry outside the image.
+ * State new. Errors as for nestvirt_boot_set_kernel(); -EINVAL for an entry outside the image.
  */
 int nestvirt_boot_set_flat(struct nestvirt_vm *vm, const char *path,
                            const struct nestvirt_flat_config *config,

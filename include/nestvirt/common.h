@@ -50,7 +50,7 @@ enum {
 uint32_t nestvirt_version(void);
 
 /*
- * The same as text, "0.1.0". Static; never NULL, not to be freed.
+ * The version of the library as text, "0.1.0". Static; never NULL, not to be freed.
  */
 const char *nestvirt_version_string(void);
 

@@ -77,7 +77,9 @@ int nestvirt_device_set_fd(struct nestvirt_device *device, const char *name, int
 int nestvirt_device_set_string(struct nestvirt_device *device, const char *name, const char *value,
                                struct nestvirt_error **ret_error);
 
-/* Reads a number, a truth value, or a counter. Any state. Errors as for setting. */
+/*
+ * Reads a number, a truth value, or a counter. Any state. Errors as for nestvirt_device_set_u64().
+ */
 int nestvirt_device_get_u64(struct nestvirt_device *device, const char *name, uint64_t *ret_value,
                             struct nestvirt_error **ret_error);
 

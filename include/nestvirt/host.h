@@ -27,8 +27,8 @@ int nestvirt_host_open(const char *path, struct nestvirt_host **ret_host,
                        struct nestvirt_error **ret_error);
 
 /*
- * The same on an open descriptor of /dev/kvm, which is duplicated. -EBADF if it is not open,
- * -ENOTSUP if it is something else.
+ * Opens KVM as nestvirt_host_open() does, but on an open descriptor of /dev/kvm, which is
+ * duplicated. -EBADF if it is not open, -ENOTSUP if it is something else.
  */
 int nestvirt_host_open_fd(int fd, struct nestvirt_host **ret_host,
                           struct nestvirt_error **ret_error);
@@ -69,7 +69,8 @@ struct nestvirt_host_info {
 void nestvirt_host_info_init(struct nestvirt_host_info *info, size_t caller_size);
 
 /*
- * Fills info with min(info->size, the library's) bytes. Errors: -EINVAL for a bad size.
+ * Reads what the host offers: fills info with min(info->size, the library's) bytes. Errors:
+ * -EINVAL for a bad size.
  */
 int nestvirt_host_get_info(struct nestvirt_host *host, struct nestvirt_host_info *info,
                            struct nestvirt_error **ret_error);

@@ -239,8 +239,8 @@ int nestvirt_memory_get_placement(struct nestvirt_vm *vm, uint32_t region,
                                   uint32_t count, struct nestvirt_error **ret_error);
 
 /*
- * KSM, the kernel's merging of pages with equal contents, for one region: on (1) or off (0). Off
- * unless asked for, and never for the process as a whole.
+ * Switches KSM, the kernel's merging of pages with equal contents, on (1) or off (0) for one
+ * region. Off unless asked for, and never for the process as a whole.
  *
  * WARNING: merging opens a side channel between all whose memory is mergeable on this host. The
  * first write to a merged page takes measurably longer, because it is copied then. A guest that

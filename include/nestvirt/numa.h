@@ -38,7 +38,10 @@ void nestvirt_numa_config_init(struct nestvirt_numa_config *config, size_t calle
 int nestvirt_numa_new(const struct nestvirt_numa_config *config, struct nestvirt_numa **ret_numa,
                       struct nestvirt_error **ret_error);
 
-/* Frees it. NULL is allowed. Returns 0, or -EBADF for another kind of handle. */
+/*
+ * Frees what nestvirt_numa_new() made. NULL is allowed. Returns 0, or -EBADF for another kind of
+ * handle.
+ */
 int nestvirt_numa_free(struct nestvirt_numa *numa);
 
 /* nestvirt_numa_node.flags */

@@ -108,10 +108,10 @@ int nestvirt_report_get_item(const struct nestvirt_report *report, uint32_t posi
 int nestvirt_report_get_named(const struct nestvirt_report *report, const char *name,
                               struct nestvirt_report_item *item, struct nestvirt_error **ret_error);
 
-/* "yes", "no", "unknown"; static; "unknown" for other values. */
+/* The name of an answer: "yes", "no", "unknown"; static; "unknown" for other values. */
 const char *nestvirt_report_answer_name(uint32_t answer);
 
-/* "host", "nested", ...; static; "unknown" for other values. */
+/* The name of a group: "host", "nested", ...; static; "unknown" for other values. */
 const char *nestvirt_report_group_name(uint32_t group);
 
 /* The VMs that somebody wants, all alike, in this process. */

@@ -120,9 +120,9 @@ struct nestvirt_thread_info {
 void nestvirt_thread_info_init(struct nestvirt_thread_info *info, size_t caller_size);
 
 /*
- * Thread number position (from 0) of the VM: vCPUs, the loop, workers. Any state; none in state
- * new. Errors: -ENOENT behind the last; -EDEADLK from a callback or a vCPU of this VM; a code of
- * /proc.
+ * Reads thread number position (from 0) of the VM: vCPUs, the loop, workers. Any state; none in
+ * state new. Errors: -ENOENT behind the last; -EDEADLK from a callback or a vCPU of this VM; a code
+ * of /proc.
  */
 int nestvirt_thread_get(struct nestvirt_vm *vm, uint32_t position,
                         struct nestvirt_thread_info *info, struct nestvirt_error **ret_error);

@@ -78,8 +78,8 @@ int nestvirt_vm_add_cpuid_mask(struct nestvirt_vm *vm, uint32_t leaf, uint32_t i
 
 /*
  * Read and write all general registers, or all segment, control and table registers. To change
- * some, read first. Allowed states: above. Errors: -EBUSY; -EINVAL when KVM refuses the values, for
- * a descriptor table limit above 0xffff, or for non-zero flags.
+ * some, read first. Allowed states: see the beginning of vcpu.h. Errors: -EBUSY; -EINVAL when KVM
+ * refuses the values, for a descriptor table limit above 0xffff, or for non-zero flags.
  */
 int nestvirt_vcpu_get_regs(struct nestvirt_vcpu *vcpu, struct nestvirt_regs *regs,
                            struct nestvirt_error **ret_error);
@@ -91,7 +91,8 @@ int nestvirt_vcpu_set_sregs(struct nestvirt_vcpu *vcpu, const struct nestvirt_sr
                             struct nestvirt_error **ret_error);
 
 /*
- * One model-specific register. -ENOENT when KVM does not know it or refuses the value.
+ * Reads or writes one model-specific register. -ENOENT when KVM does not know it or refuses the
+ * value.
  */
 int nestvirt_vcpu_get_msr(struct nestvirt_vcpu *vcpu, uint32_t index, uint64_t *ret_value,
                           struct nestvirt_error **ret_error);

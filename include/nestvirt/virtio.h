@@ -69,7 +69,7 @@ int nestvirt_virtio_set_drop_handler(struct nestvirt_device *device,
 /*
  * Lets the guest write the configuration space, and sets what is called when it has written length
  * bytes at offset. It runs on the vCPU's thread, with the same user_data. State new. Errors as
- * above.
+ * for nestvirt_virtio_set_drop_handler().
  */
 int nestvirt_virtio_set_config_handler(struct nestvirt_device *device,
                                        void (*fn)(void *user_data, struct nestvirt_device *device,
@@ -86,7 +86,7 @@ int nestvirt_virtio_next_chain(struct nestvirt_device *device, uint32_t queue,
                                struct nestvirt_chain **ret_chain,
                                struct nestvirt_error **ret_error);
 
-/* The bytes that are left to read and to write. */
+/* Reads how many bytes are left to read and to write. */
 int nestvirt_chain_get_size(struct nestvirt_chain *chain, uint64_t *ret_readable,
                             uint64_t *ret_writable, struct nestvirt_error **ret_error);
 
@@ -121,8 +121,9 @@ int nestvirt_virtio_set_config(struct nestvirt_device *device, uint32_t offset, 
                                uint32_t length, struct nestvirt_error **ret_error);
 
 /*
- * The guest broke the device's protocol: sets DEVICE_NEEDS_RESET (virtio 1.2, 2.1.2). The device
- * stops until the driver resets it. Any thread. -EBUSY before the VM is built.
+ * Asks for a reset, because the guest broke the device's protocol: sets DEVICE_NEEDS_RESET
+ * (virtio 1.2, 2.1.2). The device stops until the driver resets it. Any thread. -EBUSY before the
+ * VM is built.
  */
 int nestvirt_virtio_request_reset(struct nestvirt_device *device,
                                   struct nestvirt_error **ret_error);

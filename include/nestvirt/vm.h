@@ -23,6 +23,7 @@ extern "C" {
 struct nestvirt_vm;
 struct nestvirt_exit;
 
+/* States, in the order of a VM's life; see the drawing above. */
 enum {
     NESTVIRT_STATE_NEW = 1,
     NESTVIRT_STATE_BUILT = 2,
@@ -95,7 +96,7 @@ int nestvirt_vm_free(struct nestvirt_vm *vm);
 /* The state now, NESTVIRT_STATE_*, or a negative code. Any state. */
 int nestvirt_vm_get_state(struct nestvirt_vm *vm);
 
-/* "new", "running", ...; static; "unknown" for other values. */
+/* The name of a state: "new", "running", ...; static; "unknown" for other values. */
 const char *nestvirt_vm_state_name(int state);
 
 /*
@@ -105,6 +106,7 @@ const char *nestvirt_vm_state_name(int state);
 int nestvirt_vm_set_loop(struct nestvirt_vm *vm, struct nestvirt_loop *loop,
                          struct nestvirt_error **ret_error);
 
+/* Levels of nestvirt_vm_set_log(). */
 enum {
     NESTVIRT_LOG_ERROR = 1,
     NESTVIRT_LOG_WARNING = 2,
@@ -208,7 +210,7 @@ void nestvirt_vm_result_init(struct nestvirt_vm_result *result, size_t caller_si
 int nestvirt_vm_wait(struct nestvirt_vm *vm, int32_t timeout_ms, struct nestvirt_vm_result *result,
                      struct nestvirt_error **ret_error);
 
-/* "guest reset", ...; static; "unknown" for other values. */
+/* The name of a result: "guest reset", ...; static; "unknown" for other values. */
 const char *nestvirt_vm_result_name(uint32_t reason);
 
 /* nestvirt_event.kind */

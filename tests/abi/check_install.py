@@ -62,7 +62,8 @@ class Installed:
 
     def stray(self):
         """Installed files that nobody expects."""
-        allowed = r".*/(include/nestvirt/\w+\.h|libnestvirt\.(a|so[.\d]*)|pkgconfig/nestvirt\.pc)"
+        allowed = (r".*/(include/nestvirt/\w+\.h|libnestvirt\.(a|so[.\d]*)|pkgconfig/nestvirt\.pc"
+                   r"|man/man[37]/nestvirt[\w.]*\.[37]|doc/nestvirt/html/[\w.-]+\.(html|css))")
         return [str(path) for path in self.destdir.rglob("*")
                 if not path.is_dir() and not re.fullmatch(allowed, str(path))]
 

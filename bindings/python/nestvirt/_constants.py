@@ -74,7 +74,7 @@ class HostFeature(Flags):
 
 
 class State(Number):
-    """NESTVIRT_STATE_*: see include/nestvirt/vm.h."""
+    """NESTVIRT_STATE_*: States, in the order of a VM's life; see the drawing above."""
 
     NEW = 1
     BUILT = 2
@@ -111,7 +111,7 @@ class VMFlag(Flags):
 
 
 class LogLevel(Number):
-    """NESTVIRT_LOG_*: see include/nestvirt/vm.h."""
+    """NESTVIRT_LOG_*: Levels of nestvirt_vm_set_log()."""
 
     ERROR = 1
     WARNING = 2
@@ -170,7 +170,7 @@ class Action(Number):
 
 
 class KernelFormat(Number):
-    """NESTVIRT_KERNEL_*: Kernel formats."""
+    """NESTVIRT_KERNEL_*: Kernel formats of nestvirt_boot_set_kernel()."""
 
     # bzImage or ELF, by what the file says
     AUTO = 0
@@ -185,7 +185,7 @@ class KernelFormat(Number):
 
 
 class Discovery(Flags):
-    """NESTVIRT_DISCOVERY_*: Ways for the guest to find processors, interrupts and devices."""
+    """NESTVIRT_DISCOVERY_*: Ways for the guest to find its hardware, of nestvirt_boot_set_discovery()."""
 
     # Intel MultiProcessor Specification 1.4
     MPTABLE = 1
