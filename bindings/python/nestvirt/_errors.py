@@ -69,6 +69,10 @@ class InvalidVMError(Error):
     """Several things are wrong with a VM; see problems."""
 
 
+class HandlerError(Error):
+    """A function that the program gave to a VM raised an exception, which stopped the VM; see __cause__."""
+
+
 class LibraryError(Error):
     """libnestvirt cannot be used: not found, or of another major version."""
 
