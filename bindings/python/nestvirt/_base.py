@@ -19,8 +19,8 @@ class VMBase:
 
     def _call(self, function: str, *arguments: Any) -> int:
         """Calls a function of the library whose first parameter is the VM and whose last is ret_error."""
-        with self._handle as pointer:
-            return call(function, pointer, *arguments)
+        with self._handle.gate():
+            return call(function, self._handle.pointer, *arguments)
 
     def _give(self, function: str, before: Any, trampoline: Any, callback: Any, extra: Any = None) -> int:
         """Calls one that takes a callback as fn, user_data and free_data, behind the arguments `before`."""

@@ -83,8 +83,8 @@ def fail_and_stop(slot: Slot, error: BaseException) -> None:
 
 def _stop(vm: "VMBase") -> None:
     try:
-        with vm._handle as pointer:
-            lib.nestvirt_vm_stop(pointer, -1, None)
+        with vm._handle.gate():
+            lib.nestvirt_vm_stop(vm._handle.pointer, -1, None)
     except OSError:
         pass  # It is closed: there is nothing left to stop.
 

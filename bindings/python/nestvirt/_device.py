@@ -92,7 +92,8 @@ class Device:
         self.kind = kind
 
     def _call(self, function: str, *arguments: Any) -> int:
-        with self._vm._handle:
+        with self._vm._handle.gate():
+            self._vm._handle.check()
             return call(function, self._pointer, *arguments)
 
     def get(self, name: str) -> Union[int, bool, str, None]:

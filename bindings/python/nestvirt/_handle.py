@@ -2,18 +2,18 @@
 """
 Owns the library's handles: who may use one, when it is freed, and what happens after that.
 
-A handle counts the threads that are inside of a call with it. Closing first refuses new calls, then
-waits until the present ones have returned. No lock is taken for a call: a thread writes only its own
-entry, and writes it before it looks whether the handle is closed.
+Each thread that makes a call with a handle holds a gate of its own meanwhile, a lock that it shares
+only with whoever closes the handle. Closing first refuses new calls, then waits until no gate is
+held. A lock of C, taken by `with`, is given back whenever a signal's handler raises an exception.
 """
 
 import _thread
 import atexit
 import errno
 import os
+import threading
 import time
-from typing import Any, Callable, Dict, Iterator, Optional, Set, Type, TypeVar
-from types import TracebackType
+from typing import Any, Callable, Dict, Iterator, Optional, Set, TypeVar
 
 from ._errors import StateError, from_code
 from ._library import lib
@@ -26,37 +26,57 @@ _open: Set["Handle"] = set()  # Those that need an end before the interpreter ha
 
 
 class Handle:
-    """A pointer of the library. `with handle as pointer:` is a call that uses it."""
+    """
+    A pointer of the library. A call with it is made so:
+
+        with handle.gate():
+            call("nestvirt_...", handle.pointer, ...)
+    """
 
     def __init__(self, pointer: Optional[int], label: str, free: str) -> None:
         self._pointer = pointer
         self.label = label
         self._free = free
-        self._users: Dict[int, int] = {}
+        self._gates: Dict[int, Any] = {}  # By thread.
         self._is_closed = False
         self._closer = _thread.allocate_lock()
         self._generation = _generation
         self.leases: Set[int] = set()  # Exported views; see Lease.
+        self.chains: Set[int] = set()  # Requests of the guest that are not completed; see Chain.
 
-    def __enter__(self) -> Optional[int]:
+    def gate(self) -> Any:
+        """This thread's lock, to be held around a call."""
         if self._generation != _generation:
             raise from_code(lib, -errno.ECHILD, self.label)
         thread = _thread.get_ident()
-        users = self._users
-        users[thread] = users.get(thread, 0) + 1
+        gate = self._gates.get(thread)
+        if gate is None:
+            gate = self._gates[thread] = threading.RLock()
+        return gate
+
+    @property
+    def pointer(self) -> Optional[int]:
+        """The pointer; StateError when it is closed. Only with the gate held."""
         if self._is_closed:
-            self.__exit__(None, None, None)
             raise StateError(-errno.EBADF, f"{self.label}: is closed; make a new one", object=self.label)
         return self._pointer
 
-    def __exit__(self, kind: Optional[Type[BaseException]], value: Optional[BaseException],
-                 trace: Optional[TracebackType]) -> None:
-        thread = _thread.get_ident()
-        depth = self._users[thread] - 1
-        if depth:
-            self._users[thread] = depth
-        else:
-            del self._users[thread]
+    def check(self) -> None:
+        """StateError when it is closed."""
+        _ = self.pointer
+
+    def _is_in_call(self) -> bool:
+        """Whether this thread is inside of a call, which has called a function of the program."""
+        gate = self._gates.get(_thread.get_ident())
+        return gate is not None and bool(gate._is_owned())
+
+    def _is_in_use(self) -> bool:
+        """Whether another thread is inside of a call. Only after new ones are refused."""
+        for gate in list(self._gates.values()):
+            if not gate.acquire(False):
+                return True
+            gate.release()
+        return False
 
     @property
     def is_closed(self) -> bool:
@@ -80,21 +100,22 @@ class Handle:
         if self._pointer is None or not self._closer.acquire(False):
             return False
         try:
-            self._check_views()
-            if _thread.get_ident() in self._users:
+            self.check_views()
+            if self._is_in_call():
                 raise StateError(-errno.EDEADLK, f"{self.label}: cannot be closed inside of a call or callback "
                                  "of its own", object=self.label)
             self._is_closed = True
             try:
                 self._end(stop)
             except BaseException:
-                self._is_closed = False
+                self._is_closed = self._pointer is None
                 raise
             return True
         finally:
             self._closer.release()
 
-    def _check_views(self) -> None:
+    def check_views(self) -> None:
+        """BufferError while views of its memory exist."""
         if self.leases:
             raise BufferError(f"{self.label}: {len(self.leases)} views of its memory exist; release() them first")
 
@@ -102,13 +123,16 @@ class Handle:
         assert self._pointer is not None
         if stop is not None:
             stop(self._pointer)
-        while self._users:
+        while self._is_in_use():
             time.sleep(_NAP_SECONDS)
-        self._check_views()  # A call that was under way may have made one.
-        result = getattr(lib, self._free)(self._pointer)
+        self.check_views()  # A call that was under way may have made one.
+        while self.chains:
+            lib.nestvirt_chain_complete(self.chains.pop(), None)
+        pointer, self._pointer = self._pointer, None  # First: an exception may come right behind the call.
+        result = getattr(lib, self._free)(pointer)
         if result < 0:
+            self._pointer = pointer
             raise from_code(lib, result, self.label)
-        self._pointer = None
         _open.discard(self)
 
     def close_later(self, stop: Optional[Callable[[int], None]]) -> None:
@@ -142,10 +166,10 @@ class Handle:
         self._is_closed = True
         left = max(0, int((deadline - time.monotonic()) * 1000))
         lib.nestvirt_vm_stop(self._pointer, left, None)
-        while self._users and time.monotonic() < deadline:
+        while self._is_in_use() and time.monotonic() < deadline:
             time.sleep(_NAP_SECONDS)
         is_stopped = lib.nestvirt_vm_stop(self._pointer, 0, None) != -errno.ETIMEDOUT
-        if is_stopped and not self._users and not self.leases:
+        if is_stopped and not self._is_in_use() and not self.leases and not self.chains:
             lib.nestvirt_vm_free(self._pointer)
             self._pointer = None
 
@@ -162,32 +186,37 @@ class Lease:
         self._handle.leases.discard(id(self))
 
 
-T = TypeVar("T", bound="Closable")
-
-
-class Closable:
+class Owner:
     """An object with a handle of its own."""
 
     _handle: Handle
-
-    def close(self) -> None:
-        """Frees the object. What it was needed for keeps its own hold. May be called again."""
-        self._handle.close()
 
     @property
     def closed(self) -> bool:
         """Whether close() was called."""
         return self._handle.is_closed
 
+    def __repr__(self) -> str:
+        return f"<nestvirt.{type(self).__name__} {self._handle.label}{', closed' if self.closed else ''}>"
+
+
+T = TypeVar("T", bound="Closable")
+
+
+class Closable(Owner):
+    """One that is closed by a plain call."""
+
+    def close(self) -> None:
+        """Frees the object. What it was needed for keeps its own hold. May be called again."""
+        self._handle.close()
+
     def __enter__(self: T) -> T:
-        with self._handle:
-            return self
+        with self._handle.gate():
+            self._handle.check()
+        return self
 
     def __exit__(self, *_: Any) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"<nestvirt.{type(self).__name__} {self._handle.label}{', closed' if self.closed else ''}>"
 
 
 def _after_fork() -> None:

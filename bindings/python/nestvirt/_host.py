@@ -40,8 +40,8 @@ class Host(Closable):
     def info(self) -> HostInfo:
         """What this host offers."""
         raw = struct(nestvirt_host_info)
-        with self._handle as pointer:
-            call("nestvirt_host_get_info", pointer, ctypes.byref(raw))
+        with self._handle.gate():
+            call("nestvirt_host_get_info", self._handle.pointer, ctypes.byref(raw))
         return HostInfo(raw.api_version, raw.recommended_vcpus, raw.max_vcpus, raw.max_memory_slots,
                         raw.vcpu_mmap_size, HostFeature(raw.features))
 
@@ -51,8 +51,8 @@ class Host(Closable):
         while True:
             raw = struct(nestvirt_cpuid_entry)
             try:
-                with self._handle as pointer:
-                    call("nestvirt_host_get_cpuid", pointer, position, ctypes.byref(raw))
+                with self._handle.gate():
+                    call("nestvirt_host_get_cpuid", self._handle.pointer, position, ctypes.byref(raw))
             except NotFoundError:
                 return
             yield CPUIDEntry(raw.leaf, raw.index, bool(raw.flags & 1), raw.eax, raw.ebx, raw.ecx, raw.edx)

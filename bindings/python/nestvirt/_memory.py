@@ -120,9 +120,10 @@ class Memory:
     def remove(self, region: int) -> None:
         """Removes a region. State new. BufferError while a view of the VM's memory exists."""
         region = _check.integer("region", region)
-        with self._vm._handle as pointer:
-            self._vm._handle._check_views()
-            call("nestvirt_memory_remove", pointer, region)
+        handle = self._vm._handle
+        with handle.gate():
+            handle.check_views()
+            call("nestvirt_memory_remove", handle.pointer, region)
 
     def get(self, region: int) -> Region:
         """A region's configuration; its flag MERGEABLE tells how it is now. NotFoundError if there is none."""
@@ -167,10 +168,11 @@ class Memory:
         address = _check.u64("address", address)
         length = _check.integer("length", length, 1, _VIEW_MAX)
         place = ctypes.c_void_p()
-        with self._vm._handle as pointer:
-            call("nestvirt_memory_get_pointer", pointer, address, length, ctypes.byref(place))
+        handle = self._vm._handle
+        with handle.gate():
+            call("nestvirt_memory_get_pointer", handle.pointer, address, length, ctypes.byref(place))
             assert place.value is not None
-            return _raw_view(self._vm._handle, self._vm, place.value, length)
+            return _raw_view(handle, self._vm, place.value, length)
 
     def set_mergeable(self, region: int, on: bool) -> None:
         """

@@ -75,7 +75,8 @@ class StreamDevice(Device):
 class SocketDevice(Device):
     """A vsock device: sockets between this program and the guest."""
 
-    def _path(self) -> str:
+    def host_path(self) -> str:
+        """The socket's file that it was given. StateError if there is none."""
         path = self._texts.get("path")
         if path is None:
             raise StateError(-22, f"{self.kind} of {self._vm._handle.label}: has no path; give it one",
@@ -91,8 +92,9 @@ class SocketDevice(Device):
         """
         port = _check.integer("port", port)
         _check.milliseconds("timeout", timeout)
-        with self._vm._handle:
-            path = self._path()
+        with self._vm._handle.gate():
+            self._vm._handle.check()
+            path = self.host_path()
         end = socket.socket(socket.AF_UNIX)
         try:
             end.settimeout(timeout)
@@ -112,7 +114,7 @@ class SocketDevice(Device):
         it exists.
         """
         port = _check.integer("port", port)
-        path = f"{self._path()}_{port}"
+        path = f"{self.host_path()}_{port}"
         end = socket.socket(socket.AF_UNIX)
         try:
             _bind(end, path)

@@ -5,6 +5,17 @@ from dataclasses import dataclass
 from typing import Any, Tuple
 
 from ._constants import EventKind, ExitReason, HostFeature, ResultReason, Space, State
+from ._library import lib
+
+
+def _state_name(number: int) -> str:
+    name: bytes = lib.nestvirt_vm_state_name(number)
+    return name.decode()
+
+
+def _result_name(number: int) -> str:
+    name: bytes = lib.nestvirt_vm_result_name(number)
+    return name.decode()
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,8 @@ class Result:
 
     def __str__(self) -> str:
         if self.reason is ResultReason.GUEST_EXIT:
-            return f"{self.reason}, code {self.exit_code}"
-        return str(self.reason)
+            return f"{_result_name(self.reason)}, code {self.exit_code}"
+        return _result_name(self.reason)
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,9 @@ class Event:
 
     def __str__(self) -> str:
         if self.kind is EventKind.STATE:
-            return f"{self.kind}: {self.old_state} to {self.new_state}"
+            return f"{self.kind}: {_state_name(self.values[0])} to {_state_name(self.values[1])}"
         if self.kind is EventKind.STOPPED:
-            return f"{self.kind}: {self.reason}"
+            return f"{self.kind}: {_result_name(self.values[0])}"
         if self.kind is EventKind.UNHANDLED_EXIT:
             return f"{self.kind}: {'write' if self.values[2] else 'read'} of {self.values[1]} at {self.values[0]:#x}"
         return f"{self.kind}: {', '.join(map(str, self.values))}"

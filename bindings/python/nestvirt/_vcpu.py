@@ -117,7 +117,8 @@ class VCPU:
         self._exit = struct(nestvirt_exit)
 
     def _call(self, function: str, *arguments: Any) -> int:
-        with self._vm._handle:
+        with self._vm._handle.gate():
+            self._vm._handle.check()
             return call(function, self._pointer, *arguments)
 
     def get_regs(self) -> Regs:
@@ -163,7 +164,8 @@ class VCPU:
         KeyboardInterrupt; it can be run on afterwards. One thread at a time for each vCPU; BusyError
         for another one. Guest trouble is an Exit, not an error.
         """
-        with self._vm._handle:
+        with self._vm._handle.gate():
+            self._vm._handle.check()
             if answer is not None:
                 self._answer(answer)
             call("nestvirt_vcpu_run", self._pointer, ctypes.byref(self._exit))

@@ -18,15 +18,20 @@ class Chain:
     """
     A request of the guest: bytes to read, then room to write to.
 
-    Complete each, on any thread, before the VM is closed. One thread at a time.
+    Complete each, on any thread; the guest waits for it when it resets the device. What nobody
+    refers to any more is completed as it is, and so are those that are left when the VM is closed.
+    One thread at a time.
     """
 
     def __init__(self, device: "VirtioDevice", pointer: int) -> None:
         self._device = device
         self._pointer: Optional[int] = pointer
+        self._handle = device._vm._handle
+        self._handle.chains.add(pointer)
 
     def _call(self, function: str, *arguments: Any) -> int:
-        with self._device._vm._handle:
+        with self._handle.gate():
+            self._handle.check()
             if self._pointer is None:
                 raise StateError(-9, "virtio chain: is completed", object="virtio chain")
             return call(function, self._pointer, *arguments)
@@ -61,11 +66,20 @@ class Chain:
 
     def complete(self) -> bool:
         """Gives it back to the guest; False if the guest has reset the device meanwhile."""
-        with self._device._vm._handle:
+        with self._handle.gate():
+            self._handle.check()
             pointer, self._pointer = self._pointer, None
             if pointer is None:
                 raise StateError(-9, "virtio chain: is completed", object="virtio chain")
+            self._handle.chains.discard(pointer)
             return call("nestvirt_chain_complete", pointer) == 1
+
+    def __del__(self) -> None:
+        if self._pointer is not None and not self._handle.is_closed:
+            try:
+                self.complete()
+            except OSError:
+                pass  # The VM was closed in this moment, which has completed it.
 
 
 Queue = Callable[["VirtioDevice", int], Any]
@@ -81,17 +95,20 @@ class VirtioDevice:
         self._functions: Dict[str, Callable[..., Any]] = {}
 
     def _call(self, function: str, *arguments: Any) -> int:
-        with self._vm._handle:
+        with self._vm._handle.gate():
+            self._vm._handle.check()
             return call(function, self._pointer, *arguments)
 
     def next_chain(self, queue: int = 0) -> Optional[Chain]:
         """A queue's next request, None if there is none now. Any thread."""
         pointer = ctypes.c_void_p()
-        found = self._call("nestvirt_virtio_next_chain", _check.integer("queue", queue), ctypes.byref(pointer))
-        if not found:
-            return None
-        assert pointer.value is not None
-        return Chain(self, pointer.value)
+        number = _check.integer("queue", queue)
+        with self._vm._handle.gate():
+            self._vm._handle.check()
+            if not call("nestvirt_virtio_next_chain", self._pointer, number, ctypes.byref(pointer)):
+                return None
+            assert pointer.value is not None
+            return Chain(self, pointer.value)
 
     def chains(self, queue: int = 0) -> Iterator[Chain]:
         """The requests that wait in a queue now."""

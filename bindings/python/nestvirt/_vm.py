@@ -18,7 +18,7 @@ from ._constants import VM_NAME_MAX, Backing, Chip, EventKind, LogLevel, State, 
 from ._device import Device, prepare
 from ._devices import CLASSES, DevicesMixin
 from ._errors import WaitTimeout, from_code
-from ._handle import Closable, Handle
+from ._handle import Closable, Handle, Owner
 from ._host import Host, Loop
 from ._library import call, check, lib, struct
 from ._memory import Memory
@@ -41,7 +41,7 @@ def _stop_for_close(pointer: int) -> None:
             return
 
 
-class BaseVM(Closable, BootMixin, BusMixin, DevicesMixin, VirtioMixin, PlacementMixin):
+class BaseVM(Owner, BootMixin, BusMixin, DevicesMixin, VirtioMixin, PlacementMixin):
     """What VM and aio.VM have in common: all but the calls that wait."""
 
     def __init__(self, host: Optional[Host] = None, *, name: str = "vm", memory: _check.Size = 0,
@@ -68,12 +68,16 @@ class BaseVM(Closable, BootMixin, BusMixin, DevicesMixin, VirtioMixin, Placement
         self._handle = Handle(pointer, f"vm {name}", "nestvirt_vm_free")
         self._handle.register()
         weakref.finalize(self, self._handle.close_later, _stop_for_close).atexit = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """For a subclass, to set its own."""
 
     @staticmethod
     def _make(host: Host, config: Any) -> Optional[int]:
         pointer = ctypes.c_void_p()
-        with host._handle as opened:
-            call("nestvirt_vm_new", opened, ctypes.byref(config), ctypes.byref(pointer))
+        with host._handle.gate():
+            call("nestvirt_vm_new", host._handle.pointer, ctypes.byref(config), ctypes.byref(pointer))
         return pointer.value
 
     @property
@@ -84,8 +88,8 @@ class BaseVM(Closable, BootMixin, BusMixin, DevicesMixin, VirtioMixin, Placement
     @property
     def state(self) -> State:
         """The state now."""
-        with self._handle as pointer:
-            return State(check(lib.nestvirt_vm_get_state(pointer), self._handle.label))
+        with self._handle.gate():
+            return State(check(lib.nestvirt_vm_get_state(self._handle.pointer), self._handle.label))
 
     @property
     def memory(self) -> Memory:
@@ -98,8 +102,9 @@ class BaseVM(Closable, BootMixin, BusMixin, DevicesMixin, VirtioMixin, Placement
 
     def set_loop(self, loop: Loop) -> None:
         """Gives the VM an event loop to share. State new."""
-        with _check.instance("loop", Loop, loop)._handle as pointer:
-            self._call("nestvirt_vm_set_loop", pointer)
+        handle = _check.instance("loop", Loop, loop)._handle
+        with handle.gate():
+            self._call("nestvirt_vm_set_loop", handle.pointer)
 
     def set_log(self, sink: Optional[Callable[[LogLevel, str], Any]], level: Any = LogLevel.WARNING) -> None:
         """
@@ -168,14 +173,6 @@ class BaseVM(Closable, BootMixin, BusMixin, DevicesMixin, VirtioMixin, Placement
         """
         self._call("nestvirt_vm_request_stop")
 
-    def close(self) -> None:
-        """
-        Stops the VM if it runs, and frees it. May be called again.
-
-        BufferError while views of its memory exist; StateError from one of its own functions.
-        """
-        self._handle.close(_stop_for_close)
-
     def _build(self) -> None:
         self._failure = None
         self._call("nestvirt_vm_build")
@@ -230,7 +227,7 @@ def _left(deadline: Optional[int]) -> int:
     return max(0, min(_SLICE_MS, deadline - time.monotonic_ns() // 1000000))
 
 
-class VM(BaseVM):
+class VM(BaseVM, Closable):
     """
     A virtual machine.
 
@@ -243,9 +240,18 @@ class VM(BaseVM):
     run VMs of its own. pit: a timer, with Chip.KERNEL. manual_vcpus: the program runs each vCPU by
     VCPU.run().
 
-    with nestvirt.VM(memory="1M") as vm: ... stops and frees it at the end. Its states are State;
-    a method that the state does not allow raises BusyError and changes nothing.
+    with nestvirt.VM(memory="1M") as vm: ... stops and frees it at the end. A VM to which nothing
+    refers any more is stopped and freed too, some time later. Its states are State; a method that
+    the state does not allow raises BusyError and changes nothing.
     """
+
+    def close(self) -> None:
+        """
+        Stops the VM if it runs, and frees it. May be called again.
+
+        BufferError while views of its memory exist; StateError from one of its own functions.
+        """
+        self._handle.close(_stop_for_close)
 
     def build(self) -> None:
         """
@@ -307,7 +313,8 @@ class VM(BaseVM):
         poll.register(self.event_fd(), select.POLLIN)
         while True:
             left = _left(deadline)
-            with self._handle:  # In slices, so that close() by another thread need not wait for long.
+            with self._handle.gate():  # In slices, so that close() by another thread need not wait for long.
+                self._handle.check()
                 poll.poll(left)
                 event = self._next_event()
             if event is not None or (left == 0 and deadline is not None):
