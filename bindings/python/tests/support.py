@@ -2,6 +2,7 @@
 """Owns what the tests share: VMs of bare guests, Linux, counting what a process holds, and skipping."""
 
 import contextlib
+import ctypes
 import gc
 import os
 import subprocess
@@ -85,6 +86,14 @@ def await_true(what: str, is_there: Callable[[], Any], seconds: float = SECONDS)
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds} s not yet: {what}")
         time.sleep(0.002)
+
+
+def eventfd() -> int:
+    """What os.eventfd() makes, which is there from Python 3.10 on."""
+    fd: int = ctypes.CDLL(None, use_errno=True).eventfd(0, os.O_CLOEXEC | os.O_NONBLOCK)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "eventfd")
+    return fd
 
 
 def spins(vm: Any) -> int:
