@@ -188,7 +188,7 @@ class Case(unittest.TestCase):
 
 
 # Kernel words for hosts that interpret ring 0; harmless elsewhere.
-_WORDS = ("console=ttyS0 reboot=k panic=-1 nokaslr mitigations=off noxsave "
+LINUX_WORDS = ("console=ttyS0 reboot=k panic=-1 nokaslr mitigations=off noxsave "
           "clearcpuid=308,295,514,151,141,288,158,306,298,145,534 no_timer_check lpj=1000000 rodata=off "
           "rcupdate.rcu_cpu_stall_suppress=1")
 
@@ -199,7 +199,7 @@ def linux_boot(vm: Any, steps: str, words: str = "") -> None:
     vm.add_reset()
     vm.add_exit()
     vm.set_kernel(f"{folder}/vmlinux", initrd=variable("NESTVIRT_TEST_INITRD"),
-                  cmdline=f"{_WORDS} {words} nv.do={steps}")
+                  cmdline=f"{LINUX_WORDS} {words} nv.do={steps}")
 
 
 class LinuxConsole:

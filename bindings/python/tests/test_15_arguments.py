@@ -3,7 +3,7 @@
 
 import math
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, Tuple
 
 import guests
 import nestvirt
@@ -11,7 +11,7 @@ import nestvirt.aio
 import support
 
 MANY = 1 << 64
-BAD_INTS = ("x", None, 1.5, [], True, b"1")
+BAD_INTS: Tuple[Any, ...] = ("x", None, 1.5, [], True, b"1")
 
 
 class Arguments(support.Case):
@@ -27,7 +27,8 @@ class Arguments(support.Case):
             self.wrong(ValueError, f"{name}: must be from {low} to {high}, not {value}", function, value)
 
     def bad_text(self, name: str, function: Callable[[Any], Any]) -> None:
-        for value in (1, None, b"bytes", []):
+        values: Tuple[Any, ...] = (1, None, b"bytes", [])
+        for value in values:
             self.wrong(TypeError, f"{name}: must be a str", function, value)
         self.wrong(ValueError, f"{name}: must have no null character", function, "a\0b")
         self.wrong(ValueError, f"{name}: must be a text that UTF-8 can encode", function, "\ud800")
@@ -43,8 +44,8 @@ class Arguments(support.Case):
         self.wrong(ValueError, "name: must have at most 63 bytes", new, name="x" * 64)
         for size in ("256 X", "", "-1", "1.5M", "M"):
             self.wrong(ValueError, "memory: must be bytes or a text such as", new, memory=size)
-        for size in (None, 1.5, True, b"1M"):
-            self.wrong(TypeError, 'memory: must be an int or a text such as "256M"', new, memory=size)
+        for other in (None, 1.5, True, b"1M"):
+            self.wrong(TypeError, 'memory: must be an int or a text such as "256M"', new, memory=other)
         self.wrong(ValueError, "memory: must be from 0", new, memory=-1)
         self.wrong(ValueError, "memory: must be from 0", new, memory="99999999999T")
         for flag in ("fixups", "nested", "pit", "manual_vcpus"):

@@ -5,7 +5,7 @@ import os
 import select
 import threading
 import time
-from typing import Any, List, Tuple
+from typing import Any, Iterator, List, Tuple
 
 import guests
 import nestvirt
@@ -16,7 +16,7 @@ from nestvirt import Access, Action, Chip, Exit, ExitReason, Space
 class Handlers(support.Case):
     def test_ports_of_every_width(self) -> None:
         seen: List[Tuple[bool, int, bytes]] = []
-        answers = iter([b"\xb1", 0xb2b3, None, 1, 2, b"\3", 4])
+        answers: Iterator[nestvirt.Answer] = iter([b"\xb1", 0xb2b3, None, 1, 2, b"\3", 4])
 
         def handler(access: Access) -> nestvirt.Answer:
             self.assertEqual((access.space, access.address, access.offset, access.vcpu), (Space.PORT, 0x700, 0x10, 0))
