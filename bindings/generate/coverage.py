@@ -18,8 +18,11 @@ def python_uses(bindings: Path) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for path in sorted((bindings / "python" / "nestvirt").glob("**/*.py")):
         if path.name not in GENERATED:
-            for name in re.findall(r"\b(nestvirt_[a-z0-9_]+)\b", path.read_text(encoding="utf-8")):
+            text = path.read_text(encoding="utf-8")
+            for name in re.findall(r"\b(nestvirt_[a-z0-9_]+)\b", text):
                 found.setdefault(name, path.name)
+            for name in re.findall(r"\bstruct\((nestvirt_[a-z0-9_]+)\)", text):  # Calls its _init function.
+                found.setdefault(f"{name}_init", path.name)
     return found
 
 

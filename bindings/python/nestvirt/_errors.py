@@ -12,7 +12,7 @@ class Error(OSError):
     """
     A call failed.
 
-    code: the library's negative code, a negated errno or an ErrorCode.
+    code: the library's negative code, a negated errno or an ErrorCode. name: "EINVAL" or the like.
     errno: the same as a positive number of the module errno, or that of the system call which failed.
     strerror: one whole sentence: object, problem and remedy. Also str() of the exception.
     object, hint: the object and the remedy alone, "" if there is none.
@@ -28,6 +28,7 @@ class Error(OSError):
         self.hint = hint
         self.system_errno = system_errno
         self.problems: List["Error"] = []
+        self.name = _errno.errorcode.get(-code, str(code))
 
     def __str__(self) -> str:
         return str(self.strerror)
@@ -69,6 +70,10 @@ class InvalidVMError(Error):
     """Several things are wrong with a VM; see problems."""
 
 
+class HandlerError(Error):
+    """A function that the program gave to a VM raised an exception, which stopped the VM; see __cause__."""
+
+
 class LibraryError(Error):
     """libnestvirt cannot be used: not found, or of another major version."""
 
@@ -95,14 +100,21 @@ def _text(value: Optional[bytes]) -> str:
 
 def _one(lib: Any, code: int, error: Any) -> Error:
     """The exception of one error object."""
-    return _CLASSES.get(code, Error)(
+    return _named(lib, _CLASSES.get(code, Error)(
         code, _text(lib.nestvirt_error_get_message(error)), object=_text(lib.nestvirt_error_get_object(error)),
-        hint=_text(lib.nestvirt_error_get_hint(error)), system_errno=lib.nestvirt_error_get_errno(error))
+        hint=_text(lib.nestvirt_error_get_hint(error)), system_errno=lib.nestvirt_error_get_errno(error)))
+
+
+def _named(lib: Any, error: Error) -> Error:
+    """With the name that the library has for the code, which may be newer than this package."""
+    error.name = _text(lib.nestvirt_error_code_name(error.code))
+    return error
 
 
 def from_code(lib: Any, code: int, what: str) -> Error:
     """The exception of a call that gives no error object; `what` names its object."""
-    return _CLASSES.get(code, Error)(code, f"{what}: {_text(lib.nestvirt_error_code_text(code))}", object=what)
+    text = _text(lib.nestvirt_error_code_text(code))
+    return _named(lib, _CLASSES.get(code, Error)(code, f"{what}: {text}", object=what))
 
 
 def take(lib: Any, code: int, error: c_void_p, what: str) -> Error:

@@ -81,6 +81,14 @@ class Library:
 lib = Library()
 
 
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock, and is not here to give it back."""
+    lib._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def call(function: str, *arguments: Any) -> int:
     """
     Calls a function whose last parameter is ret_error, which is added here.

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Virtual machines inside of this program: libnestvirt over Linux KVM.
+
+    import nestvirt
+
+    with nestvirt.VM(memory="256M") as vm:
+        vm.add_serial(output=1)
+        vm.add_reset()
+        vm.set_kernel("vmlinuz", initrd="initrd", cmdline="console=ttyS0 reboot=k panic=-1")
+        vm.build()
+        vm.start()
+        print("ended by", vm.wait())
+
+VM is a virtual machine, with memory, vCPUs, devices and functions of yours; Host is what they run
+on. nestvirt.aio has the same for asyncio. Sizes are bytes or texts such as "256M", times are
+seconds, addresses are guest physical ones. Whatever fails raises Error or one of its subclasses,
+which are OSErrors; a wrong type or value of a parameter raises TypeError or ValueError.
+
+Any thread may use any object. A call on a VM that waits lets the other threads run.
+"""
+
+from ._bus import Answer, Handler
+from ._constants import *  # noqa: F403
+from ._constants import __all__ as _constants
+from ._device import Device, PropertyInfo, device_kinds, device_properties
+from ._devices import *  # noqa: F403
+from ._devices import __all__ as _devices
+from ._errors import (AccessError, BusyError, Error, ExistsError, HandlerError, InvalidVMError, LibraryError,
+                      NotFoundError, StateError, UnsupportedError, WaitTimeout)
+from ._host import Host, Loop
+from ._library import version
+from ._memory import Memory, MemoryKSM, Placement, Region
+from ._streams import SocketDevice, Stream, StreamDevice
+from ._values import Access, CPUIDEntry, Event, Exit, HostInfo, Result
+from ._vcpu import VCPU, Regs, Segment, Sregs
+from ._virtio import Chain, VirtioDevice
+from ._vm import VM
+
+__all__ = [
+    "AccessError", "Access", "Answer", "BusyError", "CPUIDEntry", "Chain", "Device", "Error", "Event",
+    "ExistsError", "Exit", "Handler", "HandlerError", "Host", "HostInfo", "InvalidVMError", "LibraryError",
+    "Loop", "Memory", "MemoryKSM", "NotFoundError", "Placement", "PropertyInfo", "Region", "Regs", "Result",
+    "Segment", "SocketDevice", "Sregs", "StateError", "Stream", "StreamDevice", "UnsupportedError", "VCPU", "VM",
+    "VirtioDevice", "WaitTimeout", "device_kinds", "device_properties", "version",
+]
+__all__ += _constants
+__all__ += _devices
