@@ -10,7 +10,7 @@ from go import camel
 from headers import Api
 
 NAME = "coverage.txt"
-GENERATED = {"_abi.py", "_constants.py", "abi.h", "abi.c", "constants.go"}
+GENERATED = {"_abi.py", "_constants.py", "abi.h", "abi.c", "constants.go", "devices.go"}
 
 
 def python_uses(bindings: Path) -> Dict[str, str]:
@@ -31,7 +31,7 @@ def go_uses(bindings: Path) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for path in sorted((bindings / "go").glob("*.go")):
         if path.name not in GENERATED and not path.name.endswith("_test.go"):
-            for name in re.findall(r"\bC\.go_(nestvirt_[a-z0-9_]+)\(", path.read_text(encoding="utf-8")):
+            for name in re.findall(r"\bgo_(nestvirt_[a-z0-9_]+)\(", path.read_text(encoding="utf-8")):
                 found.setdefault(name, path.name)
     return found
 
