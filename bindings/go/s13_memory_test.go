@@ -10,9 +10,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
-	"time"
 
-	"nestvirt/internal/beside"
 )
 
 const mib = 1 << 20
@@ -183,38 +181,4 @@ func TestS13Mergeable(t *testing.T) {
 	if ksm, err = region.KSM(); err != nil || ksm.MergeableBytes != 0 {
 		t.Errorf("KSM %+v, %v", ksm, err)
 	}
-}
-
-// Reading 64 MiB of guest memory through a slice takes at most a tenth longer than memcpy of as much.
-func TestS13SpeedOfSlices(t *testing.T) {
-	const size = 64 * mib
-	vm, err := openTestHost(t).NewVM(VMConfig{MemorySize: size})
-	must(t, err)
-	defer vm.Close()
-	view, err := vm.Memory().Slice(0, size)
-	must(t, err)
-	for i := 0; i < size; i += 4096 {
-		view[i] = byte(i)
-	}
-	target := make([]byte, size)
-	ours, theirs := time.Hour, time.Hour
-	for i := 0; i < 5 || (i < 60 && ours > theirs*11/10); i++ { // others use the machine too
-		begin := time.Now()
-		copy(target, view)
-		ours = least(ours, time.Since(begin))
-		begin = time.Now()
-		beside.Copy(target, view)
-		theirs = least(theirs, time.Since(begin))
-	}
-	t.Logf("slice %v, memcpy %v", ours, theirs)
-	if ours > theirs*11/10 {
-		t.Errorf("64 MiB in %v, memcpy %v", ours, theirs)
-	}
-}
-
-func least(a, b time.Duration) time.Duration {
-	if a < b {
-		return a
-	}
-	return b
 }
