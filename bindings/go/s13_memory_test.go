@@ -10,7 +10,6 @@ import (
 	"os"
 	"syscall"
 	"testing"
-
 )
 
 const mib = 1 << 20
