@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the functions that the library calls back, and the cells by which they find what to call in Go. */
+/* Owns the functions that the library calls back, and the cells by which they find what to call in
+ * Go. */
 #ifndef NESTVIRT_GO_CALLBACKS_H
 #define NESTVIRT_GO_CALLBACKS_H
 

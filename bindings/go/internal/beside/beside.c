@@ -102,7 +102,8 @@ static int32_t on_access(void *user_data, struct nestvirt_access *access)
     return NESTVIRT_ACTION_RESUME;
 }
 
-static int set_up(void *library, struct nestvirt_vm *vm, int image, uint16_t port, struct seen *seen)
+static int set_up(void *library, struct nestvirt_vm *vm, int image, uint16_t port,
+                  struct seen *seen)
 {
     FIND(nestvirt_handler_add);
     FIND(nestvirt_flat_config_init);
