@@ -248,5 +248,3 @@ class LinuxConsole:
         self.expect("nv: done", seconds)
         if f"nv: {expected}" not in self.text[start:]:
             raise AssertionError(f'"{steps}" was not answered by "{expected}":\n{self.text[-1500:]}')
-
-
