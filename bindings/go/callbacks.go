@@ -14,6 +14,7 @@ import (
 	"runtime/cgo"
 	"runtime/debug"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 )
 
@@ -138,6 +139,9 @@ func goNestvirtLog(cell unsafe.Pointer, level C.uint32_t, line *C.char) {
 		}
 	}()
 	defer one.guard(&isDone, &action)
+	thread := syscall.Gettid() // on which this goroutine stays until it returns
+	one.machine.sinks.Store(thread, true)
+	defer one.machine.sinks.Delete(thread)
 	one.log(LogLevel(level), C.GoString(line))
 	isDone = true
 }
