@@ -60,10 +60,14 @@ type callback struct {
 	isOff   atomic.Bool // a log sink that panicked
 }
 
+// CallbacksHeld counts the cells that the library has not freed yet.
+var callbacksHeld atomic.Int64
+
 // Cell makes a callback's cell; goNestvirtFree frees it, by the library or by discard.
 func (one *callback) cell() unsafe.Pointer {
 	cell := C.malloc(C.size_t(unsafe.Sizeof(cgo.Handle(0))))
 	*(*cgo.Handle)(cell) = cgo.NewHandle(one)
+	callbacksHeld.Add(1)
 	return cell
 }
 
@@ -88,6 +92,7 @@ func (one *callback) guard(isDone *bool, action *C.int32_t) {
 //export goNestvirtFree
 func goNestvirtFree(cell unsafe.Pointer) {
 	(*(*cgo.Handle)(cell)).Delete()
+	callbacksHeld.Add(-1)
 	C.free(cell)
 }
 
