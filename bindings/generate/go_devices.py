@@ -39,7 +39,9 @@ def type_name(kind: str) -> str:
 def field(kind: str, one: Property) -> Iterator[str]:
     """One property."""
     pointer = "*" if one.name in POINTERS.get(kind, ()) else ""
-    text = one.help + (" (live)" if one.is_live else "") + (" (on by default)" if pointer and one.type == "bool" else "")
+    text = one.help + (" (live)" if one.is_live else "")
+    if pointer and one.type == "bool":
+        text += " (on by default)"
     yield from comment(text, "\t")
     yield f'\t{camel(one.name)} {pointer}{PLAIN[one.type]} `nestvirt:"{one.name}"`'
 
