@@ -98,44 +98,42 @@ def _free_slot(number: Optional[int]) -> None:
 
 
 def _put(raw: Any, answer: Any) -> int:
-    """Does what a handler answered for an access; the action."""
-    if type(answer) is int:
-        raw.data[0:raw.length] = answer.to_bytes(raw.length, "little")
-    elif isinstance(answer, Action):
+    """Does what a handler answered for an access; the action. To a write, only an Action says anything."""
+    if isinstance(answer, Action):
         return int(answer)
+    if isinstance(answer, int):
+        data: Any = b"" if raw.is_write else answer.to_bytes(raw.length, "little")
     elif isinstance(answer, (bytes, bytearray)):
-        if len(answer) != raw.length:
-            raise ValueError(f"a handler answered {len(answer)} bytes to an access of {raw.length}")
-        raw.data[0:raw.length] = answer
+        data = answer
     else:
         raise TypeError(f"a handler answers an int, bytes, an Action or None, not {answer!r}")
+    if not raw.is_write:
+        if len(data) != raw.length:
+            raise ValueError(f"a handler answered {len(data)} bytes to an access of {raw.length}")
+        raw.data[0:raw.length] = data
     return _RESUME
 
 
-def _on_access(number: int, pointer: Any) -> int:
+def _handle(number: int, pointer: Any, kind: Callable[[Any], Any], default: int) -> int:
+    """What a handler answers, as an action; `default` is that of None."""
     slot = find(number)
     if slot is None:
         return _DEFAULT
     try:
         raw = pointer.contents
-        answer = slot.function(Access(raw))
-        return _RESUME if answer is None else _put(raw, answer)
+        answer = slot.function(kind(raw))
+        return default if answer is None else _put(raw, answer)
     except BaseException as error:  # pylint: disable=broad-except
         fail(slot, error)
         return _STOP
+
+
+def _on_access(number: int, pointer: Any) -> int:
+    return _handle(number, pointer, Access, _RESUME)
 
 
 def _on_exit(number: int, pointer: Any) -> int:
-    slot = find(number)
-    if slot is None:
-        return _DEFAULT
-    try:
-        raw = pointer.contents
-        answer = slot.function(Exit(raw))
-        return _DEFAULT if answer is None else _put(raw, answer)
-    except BaseException as error:  # pylint: disable=broad-except
-        fail(slot, error)
-        return _STOP
+    return _handle(number, pointer, Exit, _DEFAULT)
 
 
 def _run(number: int, *arguments: Any) -> None:

@@ -9,15 +9,19 @@ import enum
 import math
 import os
 import re
-from typing import Any, Callable, Optional, Type, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Type, TypeVar, Union
 
 
-U8_MAX = (1 << 8) - 1
+if TYPE_CHECKING:
+    import array
+    import ctypes
+    import mmap
+
 U32_MAX = (1 << 32) - 1
 U64_MAX = (1 << 64) - 1
 I32_MIN, I32_MAX = -(1 << 31), (1 << 31) - 1
 
-Buffer = Union[bytes, bytearray, memoryview]
+Buffer = Union[bytes, bytearray, memoryview, "array.array[Any]", "mmap.mmap", "ctypes.Array[Any]"]
 Size = Union[int, str]
 Descriptor = Any  # An int or an object with fileno().
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]

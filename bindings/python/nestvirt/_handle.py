@@ -161,7 +161,9 @@ class Handle:
 
     def end_at_exit(self, deadline: float) -> None:
         """Stops what runs. Frees it too, if nobody can notice that."""
-        if self.is_inherited or self._pointer is None or not self._closer.acquire(False):
+        if self.is_inherited or not self._closer.acquire(True, max(0.0, deadline - time.monotonic())):
+            return
+        if self._pointer is None:
             return
         self._is_closed = True
         left = max(0, int((deadline - time.monotonic()) * 1000))

@@ -40,7 +40,11 @@ class Stream(io.BufferedRWPair):
         self.socket.settimeout(timeout)
 
     def close(self) -> None:
-        """Closes this end; the guest's output is dropped from then on."""
+        """Closes this end, which ends a read of another thread; the guest's output is dropped from then on."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # It is closed, or the VM is.
         try:
             super().close()
         finally:

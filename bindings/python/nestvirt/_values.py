@@ -112,7 +112,7 @@ class Access:
 
     vcpu: number of the vCPU. address: port or guest physical address. offset: the same from the
     start of the range. length: bytes, 1 to 8. is_write: value and data hold what the guest wrote;
-    else the handler's answer is what it reads. space: ports or memory.
+    else they are 0 and empty, and the handler's answer is what it reads. space: ports or memory.
     """
 
     __slots__ = ("vcpu", "address", "offset", "length", "is_write", "data", "_space")
@@ -124,7 +124,7 @@ class Access:
         length: int = raw.length
         self.length = length
         self.is_write: bool = raw.is_write != 0
-        self.data = bytes(raw.data[0:length])
+        self.data = bytes(raw.data)[:length] if self.is_write else b""
         self._space: int = raw.space
 
     @property
@@ -160,7 +160,7 @@ class Exit:
         self.address: int = raw.address
         self.length: int = raw.length
         self.is_write: bool = raw.is_write != 0
-        self.data = bytes(raw.data[0:self.length])
+        self.data = bytes(raw.data)[:self.length] if self.is_write else b""
         self.code: int = raw.code
         self.rip: int = raw.rip
         self.instruction = bytes(raw.instruction[0:raw.instruction_length])

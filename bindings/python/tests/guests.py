@@ -40,6 +40,16 @@ SPIN = _guest(
     Mode.REAL, 0x1000,
     "31 c0 8e d8 66 ff 06 00 30 eb f9")
 
+# Real mode, at 0x1000: halts with interrupts on, for ever.
+#
+#         .code16
+#         sti
+# 1:      hlt
+#         jmp 1b
+HALT = _guest(
+    Mode.REAL, 0x1000,
+    "fb f4 eb fd")
+
 # Protected mode, at 0x10000: an invalid opcode, and the interrupt table is empty.
 #
 #         .code32
@@ -309,12 +319,13 @@ RELAY = _guest(
     Mode.REAL, 0x1000,
     "ba 00 07 ec ba 01 07 ee ba 01 05 b0 05 ee f4")
 
-# Protected mode, at 0x10000: reads a 32-bit word at MMIO 0xd0000000, for ever.
+# Protected mode, at 0x10000: reads a 32-bit word at MMIO 0xd0000000 and counts at 0x20000, for ever.
 #
 #         .code32
 #         movl $0xd0000000, %esi
 # 1:      movl (%esi), %eax
+#         incl 0x20000
 #         jmp 1b
 MMIO_READS = _guest(
     Mode.PROTECTED, 0x10000,
-    "be 00 00 00 d0 8b 06 eb fc")
+    "be 00 00 00 d0 8b 06 ff 05 00 00 02 00 eb f6")

@@ -2,6 +2,7 @@
 """Owns what the tests share: VMs of bare guests, Linux, counting what a process holds, and skipping."""
 
 import contextlib
+import ctypes
 import gc
 import os
 import subprocess
@@ -85,6 +86,14 @@ def await_true(what: str, is_there: Callable[[], Any], seconds: float = SECONDS)
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds} s not yet: {what}")
         time.sleep(0.002)
+
+
+def eventfd() -> int:
+    """What os.eventfd() makes, which is there from Python 3.10 on."""
+    fd: int = ctypes.CDLL(None, use_errno=True).eventfd(0, os.O_CLOEXEC | os.O_NONBLOCK)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "eventfd")
+    return fd
 
 
 def spins(vm: Any) -> int:
@@ -179,7 +188,7 @@ class Case(unittest.TestCase):
 
 
 # Kernel words for hosts that interpret ring 0; harmless elsewhere.
-_WORDS = ("console=ttyS0 reboot=k panic=-1 nokaslr mitigations=off noxsave "
+LINUX_WORDS = ("console=ttyS0 reboot=k panic=-1 nokaslr mitigations=off noxsave "
           "clearcpuid=308,295,514,151,141,288,158,306,298,145,534 no_timer_check lpj=1000000 rodata=off "
           "rcupdate.rcu_cpu_stall_suppress=1")
 
@@ -190,7 +199,7 @@ def linux_boot(vm: Any, steps: str, words: str = "") -> None:
     vm.add_reset()
     vm.add_exit()
     vm.set_kernel(f"{folder}/vmlinux", initrd=variable("NESTVIRT_TEST_INITRD"),
-                  cmdline=f"{_WORDS} {words} nv.do={steps}")
+                  cmdline=f"{LINUX_WORDS} {words} nv.do={steps}")
 
 
 class LinuxConsole:

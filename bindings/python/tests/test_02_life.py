@@ -3,6 +3,8 @@
 
 import asyncio
 import select
+import threading
+import time
 from typing import Any, List
 
 import guests
@@ -126,6 +128,17 @@ class Life(support.Case):
         self.assertEqual(vm.wait(support.SECONDS).exit_code, 4)
         vm.close()
         self.assertEqual(console.read(), b"q")
+
+    def test_console_closed_while_it_is_read(self) -> None:
+        vm = self.make(guests.ECHO)
+        console = vm.add_serial().open()
+        got: List[bytes] = []
+        thread = threading.Thread(target=lambda: got.append(console.read(1)))
+        thread.start()
+        time.sleep(0.05)
+        console.close()
+        thread.join(support.SECONDS)
+        self.assertEqual(got, [b""])
 
 
 class Asyncio(support.Case):

@@ -164,12 +164,13 @@ class Closed(support.Case):
         blk, vcpu, memory = vm.add_blk(), vm.get_vcpu(), vm.memory
         own = vm.add_virtio(42, print)
         vm.close()
-        for function, arguments in (
+        calls: List[Tuple[Callable[..., Any], Tuple[Any, ...]]] = [
                 (vm.build, ()), (vm.start, ()), (vm.wait, ()), (vm.stop, ()), (vm.next_event, ()),
                 (vm.event_fd, ()), (vm.add_blk, ()), (vm.get_vcpu, ()), (vm.set_log, (None,)), (vm.validate, ()),
                 (vm.add_port_handler, (1, 1, print)), (blk.get, ("reads",)), (blk.set, ("queues", 1)),
                 (vcpu.get_regs, ()), (vcpu.run, ()), (vcpu.cancel, ()), (memory.read, (0, 1)),
-                (memory.view, (0, 1)), (own.next_chain, ()), (lambda: vm.state, ()), (vm.__enter__, ())):
+                (memory.view, (0, 1)), (own.next_chain, ()), (lambda: vm.state, ()), (vm.__enter__, ())]
+        for function, arguments in calls:
             error = self.refused(StateError, -errno.EBADF, function, *arguments)
             self.assertEqual(str(error), "vm vm: is closed; make a new one")
         self.assertIn("closed", repr(vm))
@@ -183,10 +184,11 @@ class Closed(support.Case):
 
     def test_from_its_own_functions(self) -> None:
         vm = self.make(guests.RELAY)
-        seen: List[BaseException] = []
+        seen: List[StateError] = []
 
         def handler(access: nestvirt.Access) -> int:
-            for function in (vm.close, vm.stop, vm.pause, vm.wait):
+            calls: List[Callable[[], Any]] = [vm.close, vm.stop, vm.pause, vm.wait]
+            for function in calls:
                 try:
                     function()
                 except StateError as error:
@@ -212,7 +214,8 @@ class Closed(support.Case):
             done: List[None] = []
 
             def close() -> None:
-                done.append(vm.close())
+                vm.close()
+                done.append(None)
 
             threads = [threading.Thread(target=close) for _ in range(4)]
             for thread in threads:
@@ -223,7 +226,9 @@ class Closed(support.Case):
             support.await_true("it is closed", lambda: vm._handle._pointer is None)
 
     def test_close_ends_calls_of_other_threads(self) -> None:
-        for function in (nestvirt.VM.wait, lambda vm: vm.next_event(None), lambda vm: list(vm.events())):
+        calls: List[Callable[[nestvirt.VM], Any]] = [
+            nestvirt.VM.wait, lambda vm: vm.next_event(None), lambda vm: list(vm.events())]
+        for function in calls:
             vm = self.started(guests.SPIN)
             while vm.next_event():
                 pass

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import traceback
-from typing import Any, Callable
+from typing import Any, Callable, List
 
 import guests
 import nestvirt
@@ -40,9 +40,11 @@ class Fork(support.Case):
 
     def check_refusals(self, vm: nestvirt.VM) -> None:
         assert vm._handle.is_inherited
-        for function in (vm.wait, vm.stop, vm.start, vm.next_event, vm.event_fd, lambda: vm.state, vm.get_vcpu,
-                         lambda: vm.memory.read(0, 1), lambda: vm.memory.view(0, 1), lambda: self.host.info,
-                         lambda: nestvirt.VM(self.host)):
+        calls: List[Callable[[], Any]] = [
+            vm.wait, vm.stop, vm.start, vm.next_event, vm.event_fd, lambda: vm.state, vm.get_vcpu,
+            lambda: vm.memory.read(0, 1), lambda: vm.memory.view(0, 1), lambda: self.host.info,
+            lambda: nestvirt.VM(self.host)]
+        for function in calls:
             try:
                 function()
             except nestvirt.StateError as error:
