@@ -2,6 +2,7 @@
 """What is made from the headers is up to date, complete, and as the compiled library has it."""
 
 import ctypes
+import importlib
 import keyword
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Set, Tuple
 
 import support
-from nestvirt import _abi, _constants
+from nestvirt import _abi
 
 ROOT = Path(__file__).resolve().parents[3]
 Layout = Dict[str, Tuple[int, List[Tuple[str, int, int]]]]  # Structure: size, fields with offset and size.
@@ -103,7 +104,7 @@ def python_constants() -> Dict[str, int]:
     for line in (ROOT / "bindings" / "coverage.txt").read_text(encoding="utf-8").splitlines():
         words = line.split()
         if words[0].startswith("NESTVIRT_"):
-            value: Any = _constants
+            value: Any = importlib.import_module("nestvirt._constants")
             for name in words[1].split("."):
                 value = getattr(value, name + "_" if keyword.iskeyword(name) else name)
             found[words[0]] = int(value)
