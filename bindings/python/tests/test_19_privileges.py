@@ -54,7 +54,7 @@ for vm, console in zip(vms, consoles):
     threads = vm.threads()
     assert [str(thread.kind) for thread in threads] == ["vcpu", "loop"]
     assert all(no_rights(thread.tid) for thread in threads)
-    refused(nestvirt.BusyError, errno.EBUSY, vm.remove_privileges)
+    refused(nestvirt.StateError, errno.EALREADY, vm.remove_privileges)
     console.write(b"q")
     assert vm.wait(30).exit_code == 4
     vm.start()  # Everything it needs was given to it open.

@@ -55,7 +55,7 @@ class Reports(support.Case):
         files = report.get("limit.open_files")
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.assertEqual(files.number, None if soft == resource.RLIM_INFINITY else soft)
-        self.assertEqual(report.get("kvm.max_vcpus").number, self.host.info.max_vcpus)
+        self.assertEqual(report.get("kvm.memory_slots").number, self.host.info.max_memory_slots)
         for item in report:
             self.assertEqual(item, report.get(item.name))
             self.assertTrue(item.title)
