@@ -20,7 +20,8 @@ which are OSErrors; a wrong type or value of a parameter raises TypeError or Val
 Any thread may use any object. A call on a VM that waits lets the other threads run.
 """
 
-from ._bus import Answer, Handler
+from ._bus import Answer as HandlerAnswer
+from ._bus import Handler
 from ._constants import *  # noqa: F403
 from ._constants import __all__ as _constants
 from ._device import Device, PropertyInfo, device_kinds, device_properties
@@ -43,8 +44,8 @@ from ._virtio import Chain, VirtioDevice
 from ._vm import VM
 
 __all__ = [
-    "Access", "AccessError", "Answer", "BusyError", "CPUIDEntry", "CgroupUsage", "Chain", "Device", "Error",
-    "Event", "ExistsError", "Exit", "Handler", "HandlerError", "Host", "HostInfo", "InvalidVMError",
+    "Access", "AccessError", "BusyError", "CPUIDEntry", "CgroupUsage", "Chain", "Device", "Error",
+    "Event", "ExistsError", "Exit", "Handler", "HandlerAnswer", "HandlerError", "Host", "HostInfo", "InvalidVMError",
     "KSMSettings", "KSMStats", "KSMToken", "LibraryError", "Loop", "Memory", "MemoryKSM", "NUMA",
     "NUMANode", "NUMAPool", "Need", "NotFoundError", "Placement", "Plan", "PropertyInfo", "Region", "Regs",
     "Report", "ReportItem", "Result", "Segment", "SocketDevice", "Sregs", "StateError", "Stream",

@@ -9,7 +9,7 @@ import re
 import time
 import unittest
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator, List
 
 import guests
 import nestvirt
@@ -22,7 +22,7 @@ SYS_KSM = Path("/sys/kernel/mm/ksm")
 
 def status_of(tid: int, field: str) -> str:
     """A line of /proc/self/task/TID/status."""
-    text = Path(f"/proc/self/task/{tid}/status").read_text(encoding="ascii")
+    text = Path(f"/proc/self/task/{tid}/status").read_text(encoding="utf-8")
     match = re.search(rf"^{field}:\s*(.*)$", text, re.M)
     assert match is not None
     return match[1]
@@ -130,7 +130,9 @@ class Threads(support.Case):
         self.wrong(TypeError, "path: must be a path", vm.set_cgroup, 5)
         self.wrong(TypeError, "need_cpu: must be True or False", vm.set_cgroup, "/", need_cpu="yes")
         vm.close()
-        for function in (vm.threads, vm.cgroups, vm.cgroup_usage, vm.add_guest_node, vm.remove_privileges):
+        calls: List[Callable[..., Any]] = [vm.threads, vm.cgroups, vm.cgroup_usage, vm.add_guest_node,
+                                           vm.remove_privileges]
+        for function in calls:
             self.refused(nestvirt.StateError, -errno.EBADF, function)
 
 
@@ -163,7 +165,7 @@ class Cgroups(support.Case):
         support.await_spin(vm)
         tid = vm.threads()[0].tid
         # KVM's own thread for a VM, which it makes at the first run, inherits the group.
-        self.assertIn(str(tid), Path(f"{group}/tasks").read_text(encoding="ascii").split())
+        self.assertIn(str(tid), Path(f"{group}/tasks").read_text(encoding="utf-8").split())
         found = vm.cgroups_of_thread("vcpu", 0)
         mine = [path for controllers, path in found.items() if "cpu" in controllers.split(",")]
         self.assertTrue(mine[0].endswith(os.path.basename(group)), found)
@@ -176,7 +178,7 @@ class Cgroups(support.Case):
         group = self.group("cpu")
         vm = self.started(guests.SPIN)
         self.assertEqual(vm.set_cgroup(Path(group), vcpus=True), 1)
-        self.assertNotEqual(Path(f"{group}/tasks").read_text(encoding="ascii"), "")
+        self.assertNotEqual(Path(f"{group}/tasks").read_text(encoding="utf-8"), "")
         vm.stop()
         vm.close()
 
@@ -203,7 +205,7 @@ class Nodes(support.Case):
             self.assertGreater(nodes[0].memory_total, nodes[0].memory_available)
             folder = Path(f"/sys/devices/system/node/node{first}")
             if folder.exists():
-                self.assertEqual(numa.get_cpus(first), (folder / "cpulist").read_text(encoding="ascii").strip())
+                self.assertEqual(numa.get_cpus(first), (folder / "cpulist").read_text(encoding="utf-8").strip())
                 self.assertEqual(len(nodes[0].pools), len(list((folder / "hugepages").iterdir())))
             self.assertEqual(nodes[0].cpus_allowed == 0, numa.get_cpus(first, allowed=True) == "")
             place = numa.get_place("16M", 1)
@@ -281,7 +283,7 @@ class KSM(support.Case):
 
     @staticmethod
     def scan() -> int:
-        return int((SYS_KSM / "pages_to_scan").read_text(encoding="ascii"))
+        return int((SYS_KSM / "pages_to_scan").read_text(encoding="utf-8"))
 
     def test_what_is_read(self) -> None:
         settings = nestvirt.ksm_settings()
@@ -337,7 +339,7 @@ class KSM(support.Case):
         need_root()
         with contextlib.ExitStack() as stack:
             stack.enter_context(token(run="merge", pages_to_scan=2000, sleep_ms=10))
-            vms = []
+            vms: List[nestvirt.VM] = []
             for _ in range(2):
                 vm = stack.enter_context(nestvirt.VM(self.host))
                 region = vm.memory.add("4M", mergeable=True)
