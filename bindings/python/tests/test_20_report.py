@@ -51,7 +51,7 @@ class Reports(support.Case):
         self.assertEqual({item.group for item in report}, set(ReportGroup))
         self.assertTrue(report.get("device.kvm"))
         self.assertEqual(report.get("host.kernel").value, os.uname().release)
-        self.assertIsInstance(HostKind(report.get("host.kind").number), HostKind)
+        self.assertIsInstance(HostKind(report.get("host.kind").number or 0), HostKind)
         files = report.get("limit.open_files")
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.assertEqual(files.number, None if soft == resource.RLIM_INFINITY else soft)
