@@ -9,7 +9,7 @@ import re
 import time
 import unittest
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, List
 
 import guests
 import nestvirt
@@ -207,7 +207,6 @@ class Nodes(support.Case):
             if folder.exists():
                 self.assertEqual(numa.get_cpus(first), (folder / "cpulist").read_text(encoding="utf-8").strip())
                 self.assertEqual(len(nodes[0].pools), len(list((folder / "hugepages").iterdir())))
-            self.assertEqual(nodes[0].cpus_allowed == 0, numa.get_cpus(first, allowed=True) == "")
             place = numa.get_place("16M", 1)
             self.assertIn(place, [node.node for node in nodes])
             error = self.refused(nestvirt.Error, -errno.ENOSPC, numa.get_place, "8191T")
@@ -217,6 +216,19 @@ class Nodes(support.Case):
             self.wrong(TypeError, "node: must be an int", numa.get_cpus, "0")
         self.refused(nestvirt.StateError, -errno.EBADF, numa.get_distance, 0, 0)
         self.refused(nestvirt.NotFoundError, -errno.ENOENT, nestvirt.NUMA, "/nowhere")
+
+    def test_what_a_thread_is_allowed(self) -> None:
+        allowed = os.sched_getaffinity(0)
+        if len(allowed) == 1:
+            self.skipTest("this process may use one CPU only")
+        self.addCleanup(os.sched_setaffinity, 0, allowed)
+        one = min(allowed)
+        os.sched_setaffinity(0, [one])
+        with nestvirt.NUMA() as numa:
+            node = next(node for node in numa.nodes() if node.cpus_allowed)
+            self.assertEqual(node.cpus_allowed, 1)
+            self.assertEqual(numa.get_cpus(node.node, allowed=True), str(one))
+            self.assertGreater(sum(node.cpus for node in numa.nodes()), 1)
 
     def test_memory_is_where_it_was_put(self) -> None:
         with nestvirt.NUMA() as numa:
@@ -252,20 +264,16 @@ class Nodes(support.Case):
         self.assertIn("2", str(error))
 
 
-@contextlib.contextmanager
-def token(**settings: Any) -> Iterator[nestvirt.KSMToken]:
+def token(**settings: Any) -> nestvirt.KSMToken:
     """Settings of the host. Waits for other tests that hold them."""
     deadline = time.monotonic() + 4 * support.SECONDS
     while True:
         try:
-            found = nestvirt.KSMToken(**settings)
-            break
+            return nestvirt.KSMToken(**settings)
         except nestvirt.BusyError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-    with found:
-        yield found
 
 
 def wanted_scan() -> int:
@@ -296,8 +304,11 @@ class KSM(support.Case):
     def test_settings_are_put_back(self) -> None:
         need_root()
         before = self.scan()
-        with token(pages_to_scan=wanted_scan()) as held:
+        sleep = nestvirt.ksm_settings().sleep_ms
+        assert sleep is not None
+        with token(pages_to_scan=wanted_scan(), sleep_ms=sleep + 1) as held:
             self.assertEqual(self.scan(), before + 123)
+            self.assertEqual(nestvirt.ksm_settings().sleep_ms, sleep + 1)
             self.refused(nestvirt.BusyError, -errno.EBUSY, nestvirt.KSMToken, pages_to_scan=1)
             self.refused(nestvirt.BusyError, -errno.EBUSY, nestvirt.remove_ksm_record)
         self.assertTrue(held.closed)
@@ -307,16 +318,15 @@ class KSM(support.Case):
     def test_collection_puts_them_back(self) -> None:
         need_root()
         before = self.scan()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(token(pages_to_scan=wanted_scan()))
-            stack.pop_all()  # Nobody closes it, and nobody has it.
+        held = token(pages_to_scan=wanted_scan())
+        self.assertNotEqual(self.scan(), before)
+        del held
         gc.collect()
         support.await_true("the settings are as before", lambda: self.scan() == before)
 
     def run_holder(self, end: str) -> None:
         support.run_python("import nestvirt, os, test_18_placement as test\n"
-                           "manager = test.token(pages_to_scan=test.wanted_scan())\n"
-                           f"held = manager.__enter__()\n{end}")
+                           f"held = test.token(pages_to_scan=test.wanted_scan())\n{end}")
 
     def test_the_end_of_the_program_puts_them_back(self) -> None:
         need_root()

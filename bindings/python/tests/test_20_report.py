@@ -97,6 +97,13 @@ class Reports(support.Case):
             self.assertFalse(kvm)
             self.assertTrue(kvm.remedy)
 
+    def test_no_limit(self) -> None:
+        text = "Limit                     Soft Limit           Hard Limit           Units\n" \
+               "Max open files            unlimited            unlimited            files\n"
+        with nestvirt.Report(self.other_machine({"proc/self/limits": text})) as report:
+            item = report.get("limit.open_files")
+            self.assertEqual((item.answer, item.number), (Answer.NO, None))
+
     def test_device(self) -> None:
         with nestvirt.Report(device="/dev/null") as report:
             self.assertNotEqual(report.get("device.kvm").answer, Answer.YES)
@@ -105,9 +112,10 @@ class Reports(support.Case):
         with nestvirt.Report() as report:
             one = report.plan("16M", 1)
             self.assertEqual(one.idle, Answer.YES)
-            two = report.plan(16 << 20, 2, vcpus=2, devices=3)
-            self.assertGreater(two.descriptors, 2 * one.descriptors)
-            self.assertGreater(two.threads, one.threads)
+            self.assertEqual(report.plan(16 << 20, 2).descriptors, 2 * one.descriptors)
+            self.assertGreater(report.plan("16M", 1, vcpus=2).threads, one.threads)
+            self.assertGreater(report.plan("16M", 1, devices=3).descriptors, one.descriptors)
+            self.assertGreater(report.plan("16M", 1, files=3).descriptors, one.descriptors)
             many = report.plan("1G", 1000000)
             self.assertEqual((many.idle, many.touched), (Answer.NO, Answer.NO))
             assert many.idle_vms is not None
