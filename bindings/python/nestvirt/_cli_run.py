@@ -8,11 +8,12 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from typing import Any, List, Optional
+from typing import Any, Callable, List, Optional
 
 from ._cli_words import device, size
 from ._console import Console
 from ._constants import HostFeature, LogLevel, ResultReason, State
+from ._devices import Console as ConsoleDevice
 from ._errors import Error
 from ._host import Host
 from ._run_stats import Stats
@@ -23,7 +24,7 @@ from ._vm import VM
 
 _TIMED_OUT = 124  # As timeout(1) tells of it.
 _STOP_SECONDS = 5.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH)
 
 
 def add_parser(commands: Any) -> None:
@@ -79,7 +80,7 @@ def _main(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(is_quiet=options.quiet))
         signals = stack.enter_context(Signals())
-        vm, consoles = _make(stack, options)
+        vm, consoles = _make(stack, options, signals)
         runner = Runner(vm, Console(consoles, progress), signals, options)
         result = runner.run(progress)
     status = _tell(result, runner, options)
@@ -89,7 +90,7 @@ def _main(options: argparse.Namespace) -> int:
     return status
 
 
-def _make(stack: ExitStack, options: argparse.Namespace) -> Any:
+def _make(stack: ExitStack, options: argparse.Namespace, signals: "Signals") -> Any:
     """The VM in state new, and the sockets of its consoles, the one that gets the keys first."""
     host = stack.enter_context(Host())
     is_interpreted = bool(host.info.features & HostFeature.INTERPRETED)
@@ -99,8 +100,8 @@ def _make(stack: ExitStack, options: argparse.Namespace) -> Any:
     streams: List[StreamDevice] = [vm.add_serial()]
     if options.console:
         console = vm.add_console()
-        columns, rows = shutil.get_terminal_size()
-        console.cols, console.rows = columns, rows
+        _show_size(console)
+        signals.on_resize = lambda: _show_size(console)
         streams.insert(0, console)
     ends = [stack.enter_context(stream.connect()) for stream in streams]
     for kind, properties in options.devices:
@@ -115,11 +116,22 @@ def _make(stack: ExitStack, options: argparse.Namespace) -> Any:
     return vm, ends
 
 
+def _show_size(console: ConsoleDevice) -> None:
+    """Tells the guest the size of this terminal."""
+    console.cols, console.rows = shutil.get_terminal_size()
+
+
 class Signals:
-    """Counts the signals that ask to stop, and wakes a poll by them; what they did before is put back."""
+    """
+    Counts the signals that ask to stop, and wakes a poll by them; what they did before is put back.
+
+    on_resize: what to do when the terminal has another size.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.is_resized = False
+        self.on_resize: Callable[[], None] = lambda: None
         self.fd, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def __enter__(self) -> "Signals":
@@ -135,6 +147,9 @@ class Signals:
         os.close(self._writer)
 
     def _on_signal(self, number: int, _: Any) -> None:
+        if number == signal.SIGWINCH:
+            self.is_resized = True
+            return
         # Whoever hangs up or quits does not wait for a power button.
         self.count += 1 if number in (signal.SIGINT, signal.SIGTERM) else 2
 
@@ -185,6 +200,9 @@ class Runner:
             while self._vm.next_event():
                 pass
             self._drop_wake_ups()
+            if self._signals.is_resized:
+                self._signals.is_resized = False
+                self._signals.on_resize()
             self.stats.look()
             asked = self._signals.count + self._console.escapes
             if asked > self._asked:

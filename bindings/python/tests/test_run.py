@@ -221,6 +221,17 @@ class Terminal(Base):
             self.assertEqual(self.end(), 1, self.seen)
             self.assertEqual(self.mode(), self.before)
 
+    def test_a_new_size_is_no_reason_to_end(self) -> None:
+        self.begin("echo", "--console")
+        self.await_text(b"r")
+        assert self.process is not None
+        for _ in range(3):
+            self.process.send_signal(signal.SIGWINCH)
+            time.sleep(0.1)
+        self.assertIsNone(self.process.poll())
+        self.process.send_signal(signal.SIGHUP)
+        self.assertEqual(self.end(), 1)
+
     def test_an_error_leaves_the_mode(self) -> None:
         self.begin("nothing")
         self.assertEqual(self.end(), 1)
