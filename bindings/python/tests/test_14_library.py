@@ -99,6 +99,7 @@ class Libraries(unittest.TestCase):
         text = self.says(f"{self.folder}/nothing.so")
         for word in ("LibraryError 2 ", f"{self.folder}/nothing.so", "install libnestvirt 0.x", "NESTVIRT_LIBRARY"):
             self.assertIn(word, text)
+        self.assertEqual(text.count("nothing.so"), 1, text)
 
     def test_something_else(self) -> None:
         path = os.path.join(self.folder, "text.so")
