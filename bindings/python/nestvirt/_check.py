@@ -108,6 +108,8 @@ def descriptor(name: str, value: Any) -> int:
 
 def member(name: str, kind: Type[E], value: Any) -> E:
     """A member of an enumeration, as such, by its number or by its name."""
+    if type(value) is kind:
+        return value
     if isinstance(value, str):
         found = kind.__members__.get(value.upper())
         if found is not None:

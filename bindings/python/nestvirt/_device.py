@@ -3,7 +3,7 @@
 
 import ctypes
 import os
-from typing import Any, Dict, Generic, Iterator, List, Optional, Tuple, Type, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Dict, Generic, Iterator, List, Optional, Tuple, Type, TypeVar, Union, overload
 
 from . import _check
 from ._abi import nestvirt_device_property
@@ -127,6 +127,24 @@ class Device:
     def properties(self) -> Dict[str, PropertyInfo]:
         """What this kind of device has, by name."""
         return device_properties(self.kind)
+
+    if not TYPE_CHECKING:  # Type checkers know the properties of the classes in _devices.
+
+        def __getattr__(self, name: str) -> Any:
+            """A property that this package does not know, but the library in use does."""
+            known = None if name.startswith("_") else device_properties(self.kind).get(name)
+            if known is None or known.type is PropertyType.FD:
+                raise AttributeError(f"{self.kind}.{name}: {'cannot be read' if known else 'there is no such property'}")
+            return self.get(name)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Likewise; anything else would be a mistake that nobody sees."""
+            if name.startswith("_") or hasattr(type(self), name):
+                super().__setattr__(name, value)
+            elif name in device_properties(self.kind):
+                self.set(name, value)
+            else:
+                raise AttributeError(f"{self.kind}.{name}: there is no such property")
 
     def __repr__(self) -> str:
         return f"<nestvirt {self.kind} of {self._vm._handle.label}>"

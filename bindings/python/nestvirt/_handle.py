@@ -19,6 +19,7 @@ from ._errors import StateError, from_code
 from ._library import lib
 
 _EXIT_SECONDS = 5.0  # For all VMs together to end when the program does.
+_FREE_VM = "nestvirt_vm_free"
 _NAP_SECONDS = 0.001  # Between two looks at the calls under way.
 
 _generation = 0  # Of forks: a handle of another one belongs to the parent process.
@@ -160,20 +161,25 @@ class Handle:
         _open.add(self)
 
     def end_at_exit(self, deadline: float) -> None:
-        """Stops what runs. Frees it too, if nobody can notice that."""
+        """Stops a VM that runs. Frees the object too, if nobody can notice that."""
         if self.is_inherited or not self._closer.acquire(True, max(0.0, deadline - time.monotonic())):
             return
         if self._pointer is None:
             return
         self._is_closed = True
+        is_stopped = self._free != _FREE_VM or self._stop_at_exit(deadline)
+        if is_stopped and not self._is_in_use() and not self.leases and not self.chains:
+            getattr(lib, self._free)(self._pointer)
+            self._pointer = None
+
+    def _stop_at_exit(self, deadline: float) -> bool:
+        """Stops a VM, and waits for the threads that are inside of calls; False if it has not stopped."""
         left = max(0, int((deadline - time.monotonic()) * 1000))
         lib.nestvirt_vm_stop(self._pointer, left, None)
         while self._is_in_use() and time.monotonic() < deadline:
             time.sleep(_NAP_SECONDS)
-        is_stopped = lib.nestvirt_vm_stop(self._pointer, 0, None) != -errno.ETIMEDOUT
-        if is_stopped and not self._is_in_use() and not self.leases and not self.chains:
-            lib.nestvirt_vm_free(self._pointer)
-            self._pointer = None
+        result: int = lib.nestvirt_vm_stop(self._pointer, 0, None)
+        return result != -errno.ETIMEDOUT
 
 
 class Lease:

@@ -66,4 +66,4 @@ class Loop(Closable):
         pointer = ctypes.c_void_p()
         call("nestvirt_loop_new", ctypes.byref(pointer))
         self._handle = Handle(pointer.value, "event loop", "nestvirt_loop_free")
-        weakref.finalize(self, self._handle.close).atexit = False
+        weakref.finalize(self, self._handle.close_later, None).atexit = False

@@ -163,7 +163,8 @@ class Memory:
         It keeps the VM: until it and all slices of it are released (release(), `with`, or the last
         reference gone), close() of the VM raises BufferError. A running guest changes the bytes at
         any time, and the memory is zeroed when the VM is started again. Error with errno EFAULT if
-        the bytes are not within one piece of one region.
+        the bytes are not within one piece of one region. A child after fork() must not touch it: guest
+        memory is not there.
         """
         address = _check.u64("address", address)
         length = _check.integer("length", length, 1, _VIEW_MAX)

@@ -153,5 +153,3 @@ def check_answer(line: bytes, port: int) -> None:
     """Raises ConnectionRefusedError unless it is "OK PORT"."""
     if not line.startswith(b"OK "):
         raise ConnectionRefusedError(111, f"vsock port {port}: the guest does not listen there")
-
-

@@ -36,7 +36,7 @@ def _stop_for_close(pointer: int) -> None:
     while True:
         result = lib.nestvirt_vm_stop(pointer, _SLICE_MS, None)
         if result == -errno.EDEADLK:
-            raise from_code(lib, result, "close")
+            raise from_code(lib, result, "VM.close()")
         if result != -errno.ETIMEDOUT:
             return
 

@@ -220,7 +220,8 @@ class LinuxConsole:
                 self._mark = found + len(text)
                 return
             if time.monotonic() > deadline:
-                raise AssertionError(f'"{text}" did not come in {seconds} s; the console ends with:\n{self.text[-1500:]}')
+                raise AssertionError(f'"{text}" did not come in {seconds} s; '
+                                     f"the console ends with:\n{self.text[-1500:]}")
             self._read(text)
 
     def _read(self, text: str) -> None:
@@ -247,5 +248,3 @@ class LinuxConsole:
         self.expect("nv: done", seconds)
         if f"nv: {expected}" not in self.text[start:]:
             raise AssertionError(f'"{steps}" was not answered by "{expected}":\n{self.text[-1500:]}')
-
-

@@ -123,6 +123,25 @@ class Values(support.Case):
         self.refused(nestvirt.AccessError, -errno.EPERM, blk.set, "reads", 1)
         self.refused(Error, -errno.EINVAL, blk.set, "queues", 99)
         self.refused(Error, -errno.EBADF, blk.set, "fd", 1 << 20)
+        with self.assertRaises(AttributeError):
+            blk.colour = 1  # type: ignore[attr-defined]
+        with self.assertRaises(AttributeError):
+            print(blk.colour)  # type: ignore[attr-defined]
+        with self.assertRaises(AttributeError):
+            print(blk.fd)
+        self.refused(nestvirt.AccessError, -errno.EPERM, setattr, blk, "reads", 1)
+
+    def test_properties_that_only_the_library_knows(self) -> None:
+        class Newer(nestvirt.Device):
+            """As this package would see a kind that is newer."""
+
+        known = self.make(guests.SPIN).add_blk(queues=2)
+        newer: Any = Newer(known._vm, "blk", known._pointer)
+        self.assertEqual(newer.queues, 2)
+        newer.queues = 3
+        self.assertEqual(known.queues, 3)
+        self.assertFalse(newer.read_only)
+        self.assertEqual(set(newer.properties()), set(nestvirt.device_properties("blk")))
 
     def test_several_problems(self) -> None:
         vm = self.make(guests.SPIN)

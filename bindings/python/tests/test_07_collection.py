@@ -32,7 +32,7 @@ class Collection(support.Case):
         vm = support.make(guests.MMIO_READS, self.host)
         calls: List[int] = []
 
-        def handler(access: nestvirt.Access) -> int:
+        def handler(access: nestvirt.Access, vm: nestvirt.VM = vm) -> int:
             assert vm.name  # The handler refers to the VM, the VM to the handler.
             calls.append(1)
             return 1

@@ -90,6 +90,16 @@ class Exit(support.Case):
                 done = self.ends(program, "", 0)
                 self.assertEqual(done.stderr, "")
 
+    def test_vms_are_freed_before_the_interpreter_ends(self) -> None:
+        done = support.run_python("""
+import atexit
+atexit.register(lambda: print([vm._handle._pointer for vm in vms]))  # The first one registered is the last to run.
+import guests, support
+vms = [support.started(guests.SPIN) for _ in range(3)]
+vms[1].pause()
+""")
+        self.assertEqual(done.stdout, "[None, None, None]\n")
+
     def test_by_an_exit_with_a_status(self) -> None:
         self.ends(PROGRAMS["running"], "sys.exit(3)", 3)
 

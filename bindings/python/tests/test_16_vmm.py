@@ -72,7 +72,8 @@ class Handlers(support.Case):
         vm.start()
         vm.wait(support.SECONDS)
         vm.close()
-        self.assertEqual([(one.address, one.is_write, one.value) for one in kept], [(0x700, False, 0), (0x701, True, 0)])
+        self.assertEqual([(one.address, one.is_write, one.value) for one in kept],
+                         [(0x700, False, 0), (0x701, True, 0)])
 
     def test_exit_handler(self) -> None:
         seen: List[Exit] = []
