@@ -41,9 +41,9 @@ def python_layout() -> Layout:
 
 def compiled_layout() -> Tuple[Layout, Dict[str, int]]:
     """The structures and constants as the C compiler sees them."""
-    from gen_layout import INCLUDE, measure
+    abi: Any = importlib.import_module("gen_layout")
     with tempfile.TemporaryDirectory() as folder:
-        structs, constants = measure(INCLUDE, folder)
+        structs, constants = abi.measure(abi.INCLUDE, folder)
     return structs, constants
 
 
