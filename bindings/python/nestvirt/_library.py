@@ -31,7 +31,8 @@ def _open() -> ctypes.CDLL:
         reason = str(error)  # That of dlopen() begins with the name.
         raise _errors.LibraryError(
             -errno.ENOENT,
-            f"{'' if reason.startswith(name) else name + ': '}{reason}; install libnestvirt {VERSION_MAJOR}.x (meson install, then ldconfig), "
+            f"{'' if reason.startswith(name) else name + ': '}{reason}; "
+            f"install libnestvirt {VERSION_MAJOR}.x (meson install, then ldconfig), "
             f"or name its file in {VARIABLE}") from error
     version.restype = ctypes.c_uint32
     version.argtypes = ()

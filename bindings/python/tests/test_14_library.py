@@ -60,8 +60,9 @@ for name in PROTOTYPES:
 print("all refused")
 """
 
-MISSING = {"nestvirt_vm_pause": "pause", "nestvirt_ksm_stats_init": "ksm_stats", "nestvirt_report_config_init": "Report",
-           "nestvirt_thread_get": "threads", "nestvirt_vm_get_event_fd": "event_fd"}
+# What the functions that are called there need, in this order.
+MISSING = ("nestvirt_vm_pause", "nestvirt_ksm_stats_init", "nestvirt_report_config_init", "nestvirt_thread_get",
+           "nestvirt_vm_get_event_fd")
 
 
 def build_folder() -> str:

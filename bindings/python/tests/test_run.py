@@ -89,8 +89,9 @@ class Run(Base):
     def test_stats(self) -> None:
         done = self.run_it("spin", "--timeout", "1", "--stats", "--rng", "--cpus", "2", "--cpu-list", "0")
         self.assertEqual(done.returncode, 124, done.stderr)
-        for line in (r"^ended by +stopped by caller$", r"^build +\d+\.\d+ s$", r"^run +[12]\.\d+ s$",
-                     r"^memory in use +[\d.]+ .?i?B$", r"^nv0:linux +vcpu 0 +0 +other +\d\.\d+ s", r"^nv-loop +loop 0 "):
+        for line in (r"^ended by +stopped by caller$", r"^build +\d+\.\d+ s$", r"^run +[1-9]\.\d+ s$",
+                     r"^memory in use +[\d.]+ .?i?B$",
+                     r"^nv0:linux +vcpu 0 +0 +other +\d\.\d+ s", r"^nv-loop +loop 0 "):
             self.assertRegex(done.stderr, f"(?m){line}")
 
     def test_signals(self) -> None:
