@@ -37,6 +37,19 @@ import support
 # 2:      jmp 2b
 ECHO = bytes.fromhex("66ba f803 b072 ee 66ba fd03 ec a801 74f7 66ba f803 ec ee 3c71 75ed 66ba 0105 b004 ee ebfe")
 
+# Says "x" 3000 times and ends with code 5.
+#
+#         mov $3000, %ecx
+#         mov $0x3f8, %dx
+#         mov $'x', %al
+# 1:      out %al, %dx
+#         loop 1b
+#         mov $0x501, %dx
+#         mov $5, %al
+#         out %al, %dx
+# 2:      jmp 2b
+TALK = bytes.fromhex("b9 b80b0000 66ba f803 b078 ee e2fd 66ba 0105 b005 ee ebfe")
+
 # 1:      jmp 1b
 SPIN = bytes.fromhex("ebfe")
 
@@ -57,7 +70,7 @@ class Base(support.Case):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
-        for name, code in (("echo", ECHO), ("spin", SPIN)):
+        for name, code in (("echo", ECHO), ("talk", TALK), ("spin", SPIN)):
             (self.folder / name).write_bytes(elf(code))
 
     def words(self, kernel: str, *arguments: str) -> List[str]:
@@ -81,6 +94,11 @@ class Run(Base):
         done = self.run_it("echo", "--timeout", "1", given="abc")
         self.assertEqual((done.returncode, done.stdout), (124, "rabc"), done.stderr)
         self.assertIn("the guest ended by stopped, for it ran 1 s\n", done.stderr)
+
+    def test_nothing_is_lost_at_the_end(self) -> None:
+        for _ in range(5):
+            done = self.run_it("talk", "--quiet")
+            self.assertEqual((done.returncode, done.stdout), (5, "x" * 3000))
 
     def test_quiet(self) -> None:
         done = self.run_it("echo", "--quiet", given="q")
