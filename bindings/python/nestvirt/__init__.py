@@ -20,7 +20,8 @@ which are OSErrors; a wrong type or value of a parameter raises TypeError or Val
 Any thread may use any object. A call on a VM that waits lets the other threads run.
 """
 
-from ._bus import Answer, Handler
+from ._bus import Answer as HandlerAnswer
+from ._bus import Handler
 from ._constants import *  # noqa: F403
 from ._constants import __all__ as _constants
 from ._device import Device, PropertyInfo, device_kinds, device_properties
@@ -29,8 +30,13 @@ from ._devices import __all__ as _devices
 from ._errors import (AccessError, BusyError, Error, ExistsError, HandlerError, InvalidVMError, LibraryError,
                       NotFoundError, StateError, UnsupportedError, WaitTimeout)
 from ._host import Host, Loop
+from ._ksm import KSMSettings, KSMStats, KSMToken, ksm_settings, ksm_stats, remove_ksm_record
 from ._library import version
 from ._memory import Memory, MemoryKSM, Placement, Region
+from ._numa import NUMA, NUMANode, NUMAPool
+from ._placement import CgroupUsage, ThreadInfo
+from ._privilege import Need, privilege_needs, remove_process_privileges
+from ._report import Plan, Report, ReportItem
 from ._streams import SocketDevice, Stream, StreamDevice
 from ._values import Access, CPUIDEntry, Event, Exit, HostInfo, Result
 from ._vcpu import VCPU, Regs, Segment, Sregs
@@ -38,11 +44,14 @@ from ._virtio import Chain, VirtioDevice
 from ._vm import VM
 
 __all__ = [
-    "AccessError", "Access", "Answer", "BusyError", "CPUIDEntry", "Chain", "Device", "Error", "Event",
-    "ExistsError", "Exit", "Handler", "HandlerError", "Host", "HostInfo", "InvalidVMError", "LibraryError",
-    "Loop", "Memory", "MemoryKSM", "NotFoundError", "Placement", "PropertyInfo", "Region", "Regs", "Result",
-    "Segment", "SocketDevice", "Sregs", "StateError", "Stream", "StreamDevice", "UnsupportedError", "VCPU", "VM",
-    "VirtioDevice", "WaitTimeout", "device_kinds", "device_properties", "version",
+    "Access", "AccessError", "BusyError", "CPUIDEntry", "CgroupUsage", "Chain", "Device", "Error",
+    "Event", "ExistsError", "Exit", "Handler", "HandlerAnswer", "HandlerError", "Host", "HostInfo", "InvalidVMError",
+    "KSMSettings", "KSMStats", "KSMToken", "LibraryError", "Loop", "Memory", "MemoryKSM", "NUMA",
+    "NUMANode", "NUMAPool", "Need", "NotFoundError", "Placement", "Plan", "PropertyInfo", "Region", "Regs",
+    "Report", "ReportItem", "Result", "Segment", "SocketDevice", "Sregs", "StateError", "Stream",
+    "StreamDevice", "ThreadInfo", "UnsupportedError", "VCPU", "VM", "VirtioDevice", "WaitTimeout",
+    "device_kinds", "device_properties", "ksm_settings", "ksm_stats", "privilege_needs",
+    "remove_ksm_record", "remove_process_privileges", "version",
 ]
 __all__ += _constants
 __all__ += _devices

@@ -28,9 +28,11 @@ def _open() -> ctypes.CDLL:
         cdll = ctypes.CDLL(name)
         version = cdll.nestvirt_version
     except (OSError, AttributeError) as error:
+        reason = str(error)  # That of dlopen() begins with the name.
         raise _errors.LibraryError(
             -errno.ENOENT,
-            f"{name}: {error}; install libnestvirt {VERSION_MAJOR}.x (meson install, then ldconfig), "
+            f"{'' if reason.startswith(name) else name + ': '}{reason}; "
+            f"install libnestvirt {VERSION_MAJOR}.x (meson install, then ldconfig), "
             f"or name its file in {VARIABLE}") from error
     version.restype = ctypes.c_uint32
     version.argtypes = ()

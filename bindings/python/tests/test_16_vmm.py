@@ -16,9 +16,9 @@ from nestvirt import Access, Action, Chip, Exit, ExitReason, Space
 class Handlers(support.Case):
     def test_ports_of_every_width(self) -> None:
         seen: List[Tuple[bool, int, bytes]] = []
-        answers: Iterator[nestvirt.Answer] = iter([b"\xb1", 0xb2b3, None, 1, 2, b"\3", 4])
+        answers: Iterator[nestvirt.HandlerAnswer] = iter([b"\xb1", 0xb2b3, None, 1, 2, b"\3", 4])
 
-        def handler(access: Access) -> nestvirt.Answer:
+        def handler(access: Access) -> nestvirt.HandlerAnswer:
             self.assertEqual((access.space, access.address, access.offset, access.vcpu), (Space.PORT, 0x700, 0x10, 0))
             if access.is_write:
                 seen.append((True, access.length, access.data))
