@@ -28,7 +28,7 @@ def go_uses(bindings: Path) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for path in sorted((bindings / "go").glob("*.go")):
         if path.name not in GENERATED and not path.name.endswith("_test.go"):
-            for name in re.findall(r"\bC\.go_(nestvirt_[a-z0-9_]+)\(", path.read_text(encoding="utf-8")):
+            for name in re.findall(r"\bgo_(nestvirt_[a-z0-9_]+)\(", path.read_text(encoding="utf-8")):
                 found.setdefault(name, path.name)
     return found
 

@@ -3,6 +3,8 @@
 package nestvirt
 
 /*
+// The library is needed to build, but not named in the program: --as-needed drops it, as nothing refers to its symbols.
+#cgo LDFLAGS: -Wl,--as-needed
 #cgo pkg-config: nestvirt
 #cgo LDFLAGS: -ldl
 
