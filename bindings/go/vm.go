@@ -42,6 +42,9 @@ type machine struct {
 	name   string
 	events pump
 	panic  atomic.Pointer[PanicError]
+
+	ownDevices ownDevices
+	vsock      vsockPlace
 }
 
 // NewVM makes a VM in state new. Nothing of KVM is created before Build.
@@ -110,7 +113,9 @@ func (vm *VM) Close() error {
 		return err
 	}
 	m.events.stop()
+	m.ownDevices.shut()
 	if err := check("nestvirt_vm_free", C.go_nestvirt_vm_free(m.c), nil); err != nil {
+		m.ownDevices.open()
 		m.events.init(m)
 		m.handle.open()
 		return err
