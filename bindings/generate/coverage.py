@@ -10,7 +10,7 @@ from go import camel
 from headers import Api
 
 NAME = "coverage.txt"
-GENERATED = {"_abi.py", "_constants.py", "abi.h", "abi.c", "constants.go"}
+GENERATED = {"_abi.py", "_constants.py", "abi.h", "abi.c", "constants.go", "devices.go"}
 
 
 def python_uses(bindings: Path) -> Dict[str, str]:

@@ -300,3 +300,21 @@ func U64(value uint64) *uint64 { return &value }
 
 // Bool is a pointer to a truth value, for options that are on by default.
 func Bool(value bool) *bool { return &value }
+
+// Properties are those of a struct of options that are not zero.
+func properties(options interface{}) Properties {
+	found := Properties{}
+	v := reflect.ValueOf(options)
+	for i := 0; i < v.NumField(); i++ {
+		field := v.Field(i)
+		if field.IsZero() {
+			continue
+		}
+		value := field.Interface()
+		if field.Kind() == reflect.Pointer {
+			value = field.Elem().Interface()
+		}
+		found[v.Type().Field(i).Tag.Get("nestvirt")] = value
+	}
+	return found
+}

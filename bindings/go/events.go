@@ -39,9 +39,9 @@ func (e Event) String() string {
 	switch e.Kind {
 	case EventState:
 		before, after := e.States()
-		return fmt.Sprintf("state: %v, was %v", after, before)
+		return fmt.Sprintf("state: %s, was %s", stateName(after), stateName(before))
 	case EventStopped:
-		return fmt.Sprintf("stopped: %v", e.Reason())
+		return fmt.Sprintf("stopped: %s", resultName(e.Reason()))
 	case EventUnhandledExit:
 		return fmt.Sprintf("unhandled exit: address %#x, length %d, write %d", e.Values[0], e.Values[1], e.Values[2])
 	case EventLost:

@@ -27,13 +27,29 @@ type Result struct {
 
 // String is the reason, and what belongs to it.
 func (r Result) String() string {
+	name := resultName(r.Reason)
 	switch r.Reason {
 	case ResultGuestExit:
-		return fmt.Sprintf("%v, code %d", r.Reason, r.ExitCode)
+		return fmt.Sprintf("%s, code %d", name, r.ExitCode)
 	case ResultInternalError:
-		return fmt.Sprintf("%v %d at %#x: % x", r.Reason, r.Suberror, r.RIP, r.Instruction)
+		return fmt.Sprintf("%s %d at %#x: % x", name, r.Suberror, r.RIP, r.Instruction)
 	}
-	return r.Reason.String()
+	return name
+}
+
+// ResultName is the library's name of a reason, which may be one that this package does not know.
+func resultName(reason ResultReason) string {
+	return libraryName(C.go_nestvirt_vm_result_name(C.uint32_t(reason)), reason)
+}
+
+func stateName(state State) string { return libraryName(C.go_nestvirt_vm_state_name(C.int(state)), state) }
+
+// LibraryName is the library's name for a value, if it is there and has one.
+func libraryName(name *C.char, value fmt.Stringer) string {
+	if found := C.GoString(name); found != "" && found != "unknown" {
+		return found
+	}
+	return value.String()
 }
 
 // PanicError is a panic of a callback in Go. It stopped the VM, and comes back from Wait.
