@@ -71,17 +71,17 @@ func discard(cell unsafe.Pointer) { goNestvirtFree(cell) }
 
 func callbackOf(cell unsafe.Pointer) *callback { return (*(*cgo.Handle)(cell)).Value().(*callback) }
 
-// Guard ends a callback that panics: told to whoever waits for the VM, and no further than here.
-func (one *callback) guard(isDone *bool) bool {
+// Guard, deferred, ends a callback that panics: told to whoever waits for the VM, and no further than here.
+func (one *callback) guard(isDone *bool, action *C.int32_t) {
 	if *isDone {
-		return false
+		return
 	}
 	value := recover()
 	if value == nil {
-		value = "panic(nil), or runtime.Goexit"
+		value = "panic(nil)"
 	}
 	one.machine.panic.Store(&PanicError{Where: one.where, Value: value, Stack: debug.Stack()})
-	return true
+	*action = C.int32_t(ActionStop)
 }
 
 //export goNestvirtFree
@@ -93,11 +93,7 @@ func goNestvirtFree(cell unsafe.Pointer) {
 //export goNestvirtAccess
 func goNestvirtAccess(cell unsafe.Pointer, c *C.struct_nestvirt_access) (action C.int32_t) {
 	one, isDone := callbackOf(cell), false
-	defer func() {
-		if one.guard(&isDone) {
-			action = C.int32_t(ActionStop)
-		}
-	}()
+	defer one.guard(&isDone, &action)
 	access := &Access{
 		Space: Space(c.space), VCPU: int(c.vcpu), Address: uint64(c.address), Offset: uint64(c.offset),
 		Length: int(c.length), IsWrite: c.is_write != 0, Data: *(*[8]byte)(unsafe.Pointer(&c.data)),
@@ -113,11 +109,7 @@ func goNestvirtAccess(cell unsafe.Pointer, c *C.struct_nestvirt_access) (action 
 //export goNestvirtExit
 func goNestvirtExit(cell unsafe.Pointer, c *C.struct_nestvirt_exit) (action C.int32_t) {
 	one, isDone := callbackOf(cell), false
-	defer func() {
-		if one.guard(&isDone) {
-			action = C.int32_t(ActionStop)
-		}
-	}()
+	defer one.guard(&isDone, &action)
 	var vcpu *cVCPU
 	var detail *cError
 	r := C.go_nestvirt_vm_get_vcpu(one.machine.c, c.vcpu, &vcpu, &detail)
@@ -134,16 +126,18 @@ func goNestvirtExit(cell unsafe.Pointer, c *C.struct_nestvirt_exit) (action C.in
 
 //export goNestvirtLog
 func goNestvirtLog(cell unsafe.Pointer, level C.uint32_t, line *C.char) {
-	one, isDone := callbackOf(cell), false
+	one := callbackOf(cell)
 	if one.isOff.Load() {
 		return
 	}
+	isDone, action := false, C.int32_t(ActionDefault)
 	defer func() {
-		if one.guard(&isDone) {
+		if action == C.int32_t(ActionStop) {
 			one.isOff.Store(true)
 			go one.machine.halt()
 		}
 	}()
+	defer one.guard(&isDone, &action)
 	one.log(LogLevel(level), C.GoString(line))
 	isDone = true
 }

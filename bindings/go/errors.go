@@ -26,6 +26,9 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
+// Name is the code's name in C, "EINVAL" or "NESTVIRT_E_NO_INTERRUPT_PIN"; "" before the library is loaded.
+func (e *Error) Name() string { return C.GoString(C.go_nestvirt_error_code_name(C.int(e.Code))) }
+
 // Unwrap is the code as a syscall.Errno or an ErrorCode.
 func (e *Error) Unwrap() error {
 	if e.Code > int(EBUG) {

@@ -16,35 +16,6 @@ import (
 	"time"
 )
 
-// A guest is a flat image, where it goes and how it is entered.
-type guest struct {
-	code    string
-	address uint64
-	mode    Mode
-}
-
-// The bare guests; tests/kvm/guests.S has their sources.
-var (
-	// mov $0x501,%dx; mov $7,%al; out %al,%dx; hlt
-	guestExit = guest{"\xba\x01\x05\xb0\x07\xee\xf4", 0x1000, ModeReal}
-	// xor %ax,%ax; mov %ax,%ds; 1: incl 0x3000; jmp 1b
-	guestSpin = guest{"\x31\xc0\x8e\xd8\x66\xff\x06\x00\x30\xeb\xf9", 0x1000, ModeReal}
-	// sti; 1: hlt; jmp 1b
-	guestHalt = guest{"\xfb\xf4\xeb\xfd", 0x1000, ModeReal}
-	// ud2, without an interrupt table
-	guestTripleFault = guest{"\x0f\x0b", 0x10000, ModeProtected}
-	// mov $0xfe,%al; out %al,$0x64; 1: jmp 1b
-	guestReset = guest{"\xb0\xfe\xe6\x64\xeb\xfe", 0x1000, ModeReal}
-	// mov $0x600,%dx; mov $0x34,%al; out %al,%dx; 1: jmp 1b
-	guestPowerOff = guest{"\xba\x00\x06\xb0\x34\xee\xeb\xfe", 0x1000, ModeReal}
-	// mov $0x999,%dx; in %dx,%al; mov $0x501,%dx; out %al,%dx; hlt
-	guestUnclaimed = guest{"\xba\x99\x09\xec\xba\x01\x05\xee\xf4", 0x1000, ModeReal}
-	// 1: mov $0x3fd,%dx; in %dx,%al; test $1,%al; jz 1b; mov $0x3f8,%dx; in %dx,%al; out %al,%dx; cmp $'q',%al;
-	// jne 1b; mov $0x501,%dx; mov $4,%al; out %al,%dx; hlt
-	guestEcho = guest{"\xba\xfd\x03\xec\xa8\x01\x74\xf8\xba\xf8\x03\xec\xee\x3c\x71\x75\xef\xba\x01\x05\xb0\x04\xee\xf4",
-		0x1000, ModeReal}
-)
-
 // TestMain leaves the test with status 77 where there is no KVM, as the suite's other tests do.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
@@ -56,11 +27,6 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
-
-// RoleVariable makes a test program do one of the roles below instead: some tests need a process of their own.
-const roleVariable = "NESTVIRT_TEST_ROLE"
-
-var roles = map[string]func() int{}
 
 // Must ends a test on an error.
 func must(t testing.TB, err error) {

@@ -42,7 +42,9 @@ func resultName(reason ResultReason) string {
 	return libraryName(C.go_nestvirt_vm_result_name(C.uint32_t(reason)), reason)
 }
 
-func stateName(state State) string { return libraryName(C.go_nestvirt_vm_state_name(C.int(state)), state) }
+func stateName(state State) string {
+	return libraryName(C.go_nestvirt_vm_state_name(C.int(state)), state)
+}
 
 // LibraryName is the library's name for a value, if it is there and has one.
 func libraryName(name *C.char, value fmt.Stringer) string {
