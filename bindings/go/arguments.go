@@ -95,6 +95,9 @@ func control(parameter string, fd uintptr, f func(fd C.int) error) error {
 	if int(fd) < 0 || fd > math.MaxInt32 {
 		return badFD(parameter, fmt.Errorf("descriptor %d", int(fd)))
 	}
+	if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFD, 0); errno != 0 {
+		return badFD(parameter, fmt.Errorf("descriptor %d", int(fd)))
+	}
 	return f(C.int(fd))
 }
 

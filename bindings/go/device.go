@@ -172,11 +172,12 @@ func (p Property) check(kind string, value interface{}) error {
 		ok = p.Type == PropertyString
 	case syscall.Conn:
 		ok = p.Type == PropertyFD
+		err = withFD(parameter, converted.(syscall.Conn), func(C.int) error { return nil })
 	}
 	if !ok {
 		return invalid(parameter, "is of type %T; give it a %v", value, p.Type)
 	}
-	return nil
+	return err
 }
 
 // Convert makes a value a bool, uint64, string or syscall.Conn.
@@ -189,7 +190,12 @@ func convert(parameter string, value interface{}) (interface{}, error) {
 	case reflect.Bool:
 		return v.Bool(), nil
 	case reflect.String:
-		return v.String(), nil
+		c, err := text(parameter, v.String())
+		free(c)
+		if err == nil && c == nil {
+			err = invalid(parameter, "is empty")
+		}
+		return v.String(), err
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		if v.Int() < 0 {
 			return nil, invalid(parameter, "is %d; give it a number that is not negative", v.Int())
@@ -249,9 +255,6 @@ func (d *Device) set(parameter, name string, converted interface{}) error {
 }
 
 func (d *Device) setString(name, value string) error {
-	if value == "" {
-		return invalid(d.kind+"."+name, "is empty")
-	}
 	c, err := text(d.kind+"."+name, value)
 	if err != nil {
 		return err

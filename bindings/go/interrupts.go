@@ -13,7 +13,7 @@ import "syscall"
 type Ioeventfd struct {
 	Space   Space
 	Address uint64  // port or guest physical address
-	Length  int     // bytes of the write: 1, 2, 4, 8; 0 any (without Match)
+	Length  int     // bytes of the write: 1, 2, 4, 8; 0 any, of MMIO without Match
 	Match   *uint64 // only writes of this value; see U64
 	File    syscall.Conn
 }

@@ -108,17 +108,14 @@ func parts(t *testing.T, host *Host) (*Device, *VCPU, *Region) {
 // A wait keeps its VM too, though nothing else refers to it.
 func TestS07WaitKeepsItsVM(t *testing.T) {
 	host := openTestHost(t)
+	before := takeCensus(t)
 	ended := make(chan error, 1)
 	go func() { ended <- waitForStorm(host) }()
-	for {
-		select {
-		case err := <-ended:
-			must(t, err)
-			return
-		default:
-			runtime.GC()
-		}
-	}
+	eventually(t, "the VM has ended and is gone", func() bool {
+		runtime.GC()
+		return len(ended) == 1 && takeCensus(t) == before
+	})
+	must(t, <-ended)
 }
 
 // WaitForStorm waits for a VM that ends by itself, and forgets it.

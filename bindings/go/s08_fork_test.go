@@ -46,8 +46,9 @@ func TestS08ForkWithoutExec(t *testing.T) {
 func TestS08Exec(t *testing.T) {
 	vm := newTestVM(t, openTestHost(t), VMConfig{}, guestSpin)
 	vm.Events()
-	_, err := vm.OpenSerial(Serial{})
+	serial, err := vm.OpenSerial(Serial{})
 	must(t, err)
+	defer serial.Close()
 	runTestVM(t, vm)
 	for i := 0; i < 10; i++ {
 		output, err := exec.Command("/bin/sh", "-c", "ls -l /proc/self/fd").CombinedOutput()
