@@ -183,8 +183,6 @@ func TestS17HeldChain(t *testing.T) {
 	}
 }
 
-func second(_ interface{}, err error) error { return err }
-
 // A VM is closed while its device's function is at work on chains.
 func TestS17CloseMeanwhile(t *testing.T) {
 	host := openTestHost(t)
