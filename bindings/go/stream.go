@@ -3,6 +3,7 @@
 package nestvirt
 
 import (
+	"errors"
 	"io"
 	"os"
 	"time"
@@ -80,11 +81,12 @@ func (s *Stream) SetReadDeadline(when time.Time) error { return s.reader.SetRead
 // SetWriteDeadline sets when Write gives os.ErrDeadlineExceeded; the zero time is never.
 func (s *Stream) SetWriteDeadline(when time.Time) error { return s.writer.SetWriteDeadline(when) }
 
-// Close closes the program's end; waiting reads and writes give os.ErrClosed.
+// Close closes the program's end; waiting reads and writes give os.ErrClosed. Closing it again does nothing.
 func (s *Stream) Close() error {
-	err := s.reader.Close()
-	if second := s.writer.Close(); err == nil {
-		err = second
+	for _, file := range []*os.File{s.reader, s.writer} {
+		if err := file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			return err
+		}
 	}
-	return err
+	return nil
 }
