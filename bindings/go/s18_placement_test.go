@@ -67,6 +67,7 @@ func TestS18RefusedThreads(t *testing.T) {
 	wantParameter(t, second(vm.SetThreads(ThreadVCPU, 0, ThreadConfig{Nice: 1 << 40})), syscall.EINVAL, "ThreadConfig.Nice")
 	wantParameter(t, second(vm.ThreadCPUs(ThreadVCPU, -1)), syscall.EINVAL, "index")
 	wantErrno(t, second(vm.SetThreads(ThreadVCPU, 0, ThreadConfig{CPUs: "4000"})), syscall.EINVAL)
+	wantErrno(t, second(vm.SetThreads(ThreadVCPU, 0, ThreadConfig{Policy: SchedOther, Priority: 5})), syscall.EINVAL)
 	wantErrno(t, second(vm.SetThreads(ThreadVCPU, 9, ThreadConfig{CPUs: "0"})), syscall.ENOENT)
 	wantErrno(t, second(vm.ThreadCPUs(ThreadVCPU, 9)), syscall.ENOENT)
 	threads, err := vm.Threads()

@@ -24,6 +24,11 @@ func TestS20Report(t *testing.T) {
 			item.Group.Word() != item.Group.String() {
 			t.Fatalf("item %d: %+v", i, item)
 		}
+		for _, text := range []string{item.Title, item.Value, item.Reason, item.Source, item.Remedy} {
+			if text == item.Name {
+				t.Fatalf("item %d: %+v", i, item)
+			}
+		}
 		if i > 0 && item.Group != items[i-1].Group && seen[item.Group] {
 			t.Fatalf("item %d: group %v begins again", i, item.Group)
 		}
@@ -77,6 +82,11 @@ func TestS20Plan(t *testing.T) {
 	must(t, err)
 	if small.Idle != AnswerYes || small.Touched != AnswerYes || small.IdleVMs < small.TouchedVMs || small.Threads == 0 {
 		t.Fatalf("one VM of 16 MiB: %+v", small)
+	}
+	idle, err := report.Plan(PlanConfig{MemorySize: 1 << 40, VMs: 2})
+	must(t, err)
+	if idle.Idle != AnswerYes || idle.Touched != AnswerNo || idle.TouchedMemory <= idle.IdleMemory {
+		t.Fatalf("two VMs of 1 TiB that use little of it: %+v", idle)
 	}
 	large, err := report.Plan(PlanConfig{MemorySize: 16 << 40, VMs: 100, VCPUs: 2, Files: -1})
 	must(t, err)

@@ -154,6 +154,7 @@ func TestS21Refused(t *testing.T) {
 	}
 	listener, err := vm.ListenVsock(2)
 	must(t, err)
+	must(t, second(os.Stat(path+"_2")))
 	wantErrno(t, second(vm.ListenVsock(2)), syscall.EADDRINUSE)
 	must(t, listener.Close())
 	if _, err := os.Stat(path + "_2"); !os.IsNotExist(err) {

@@ -180,7 +180,7 @@ func TestRefused(t *testing.T) {
 		{"POST", "/vms", ``, 400},
 		{"POST", "/vms", `[]`, 400},
 		{"POST", "/vms", fmt.Sprintf(spin, "two") + `{}`, 400},
-		{"POST", "/vms", `{"name":"a","color":"red"}`, 400},
+		{"POST", "/vms", strings.Replace(fmt.Sprintf(spin, "a"), "{", `{"color":"red",`, 1), 400},
 		{"POST", "/vms", `{"name":"../a","memory_mib":1,"kernel":"/k"}`, 400},
 		{"POST", "/vms", `{"name":"a","memory_mib":17,"kernel":"/k"}`, 400},
 		{"POST", "/vms", `{"name":"a","memory_mib":1,"vcpus":3,"kernel":"/k"}`, 400},
