@@ -14,6 +14,7 @@ import (
 	"runtime/cgo"
 	"runtime/debug"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 )
 
@@ -59,10 +60,14 @@ type callback struct {
 	isOff   atomic.Bool // a log sink that panicked
 }
 
+// CallbacksHeld counts the cells that the library has not freed yet.
+var callbacksHeld atomic.Int64
+
 // Cell makes a callback's cell; goNestvirtFree frees it, by the library or by discard.
 func (one *callback) cell() unsafe.Pointer {
 	cell := C.malloc(C.size_t(unsafe.Sizeof(cgo.Handle(0))))
 	*(*cgo.Handle)(cell) = cgo.NewHandle(one)
+	callbacksHeld.Add(1)
 	return cell
 }
 
@@ -87,6 +92,7 @@ func (one *callback) guard(isDone *bool, action *C.int32_t) {
 //export goNestvirtFree
 func goNestvirtFree(cell unsafe.Pointer) {
 	(*(*cgo.Handle)(cell)).Delete()
+	callbacksHeld.Add(-1)
 	C.free(cell)
 }
 
@@ -138,6 +144,9 @@ func goNestvirtLog(cell unsafe.Pointer, level C.uint32_t, line *C.char) {
 		}
 	}()
 	defer one.guard(&isDone, &action)
+	thread := syscall.Gettid() // on which this goroutine stays until it returns
+	one.machine.sinks.Store(thread, true)
+	defer one.machine.sinks.Delete(thread)
 	one.log(LogLevel(level), C.GoString(line))
 	isDone = true
 }

@@ -95,10 +95,12 @@ func TestS01CensusCatches(t *testing.T) {
 	before := takeCensus(t)
 	vm := newTestVM(t, host, VMConfig{}, guestSpin)
 	vm.Events()
+	must(t, vm.SetExitHandler(ignoreExit))
 	runTestVM(t, vm)
 	eventually(t, "a thread has its name", func() bool { return takeCensus(t).threads > before.threads })
 	now := takeCensus(t)
-	if now.goroutines <= before.goroutines || now.files <= before.files {
+	if now.goroutines <= before.goroutines || now.files <= before.files ||
+		now.callbacks <= before.callbacks {
 		t.Fatalf("%+v was not seen behind %+v", now, before)
 	}
 	must(t, vm.Close())

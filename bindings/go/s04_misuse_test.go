@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -245,5 +246,26 @@ func TestS04InCallbacks(t *testing.T) {
 	must(t, err)
 	runTestVM(t, vm)
 	wantResult(t, vm, ResultGuestExit)
+	must(t, vm.Close())
+}
+
+// So it is in the log sink, whatever thread it is called on.
+func TestS04InLogSink(t *testing.T) {
+	vm := newTestVM(t, openTestHost(t), VMConfig{}, guestUnclaimed)
+	lines := 0
+	must(t, vm.SetLog(LogDebug, func(level LogLevel, line string) {
+		lines++
+		wantMisuses(t, []misuse{{"close", syscall.EDEADLK, vm.Close}})
+	}))
+	runTestVM(t, vm)
+	wantResult(t, vm, ResultGuestExit)
+	if lines == 0 {
+		t.Error("nothing was logged")
+	}
+	runtime.LockOSThread() // as a line that Build writes is logged by the thread of Build
+	defer runtime.UnlockOSThread()
+	vm.m.sinks.Store(syscall.Gettid(), true)
+	wantErrno(t, vm.Close(), syscall.EDEADLK)
+	vm.m.sinks.Delete(syscall.Gettid())
 	must(t, vm.Close())
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"os"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -247,7 +248,7 @@ func TestS16Cancel(t *testing.T) {
 	for i := 0; i < 3; i++ {
 		for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
 			runtime.GC() // which interrupts threads that run
-			syscall.Kill(os.Getpid(), syscall.SIGURG)
+			interruptThreads(t)
 		}
 		select {
 		case reason := <-exits:
@@ -264,6 +265,18 @@ func TestS16Cancel(t *testing.T) {
 		t.Fatalf("exit %v", reason)
 	}
 	for range exits {
+	}
+}
+
+// InterruptThreads sends each thread the signal by which Go interrupts those that run.
+func interruptThreads(t *testing.T) {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	must(t, err)
+	for _, task := range tasks {
+		thread, err := strconv.Atoi(task.Name())
+		must(t, err)
+		syscall.Syscall(syscall.SYS_TGKILL, uintptr(os.Getpid()), uintptr(thread), uintptr(syscall.SIGURG))
 	}
 }
 

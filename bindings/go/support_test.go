@@ -137,18 +137,20 @@ type census struct {
 	goroutines int
 	threads    int // but those of Go, which keeps them for later, and of the kernel for KVM
 	files      int
+	callbacks  int64
 }
 
 func takeCensus(t testing.TB) census {
 	t.Helper()
 	files, err := os.ReadDir("/proc/self/fd")
 	must(t, err)
-	return census{runtime.NumGoroutine(), len(threadNames(t)), len(files)}
+	return census{runtime.NumGoroutine(), len(threadNames(t)), len(files), callbacksHeld.Load()}
 }
 
 // IsWithin tells whether there is nothing more than before; what was about to end then may be gone.
 func (c census) isWithin(before census) bool {
-	return c.goroutines <= before.goroutines && c.threads <= before.threads && c.files <= before.files
+	return c.goroutines <= before.goroutines && c.threads <= before.threads && c.files <= before.files &&
+		c.callbacks <= before.callbacks
 }
 
 // ThreadNames are those of the threads that have another name than the program.

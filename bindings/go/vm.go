@@ -10,7 +10,9 @@ import "C"
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,7 +31,7 @@ type VMConfig struct {
 // VM is a virtual machine. Its methods may be called by any goroutine; calls on one VM take turns.
 //
 // Close it when it is no longer needed. A VM that is no longer referred to is closed by the garbage collector some
-// time later, also while it runs.
+// time later, also while it runs; but callbacks that refer to it keep it for ever.
 type VM struct {
 	m *machine
 }
@@ -42,6 +44,7 @@ type machine struct {
 	name   string
 	events pump
 	panic  atomic.Pointer[PanicError]
+	sinks  sync.Map // numbers of the threads that are in the log sink
 
 	ownDevices ownDevices
 	vsock      vsockPlace
@@ -105,6 +108,10 @@ func (m *machine) call(function string, f func(c *cVM, detail **cError) C.int) (
 func (vm *VM) Close() error {
 	defer runtime.KeepAlive(vm)
 	m := vm.m
+	if _, ok := m.sinks.Load(syscall.Gettid()); ok { // below a call on this VM, for which it would wait
+		return &Error{Code: -int(syscall.EDEADLK), Object: "vm " + m.name,
+			Message: fmt.Sprintf("vm %s: cannot be closed in its log sink; do it in another goroutine", m.name)}
+	}
 	if !m.handle.shut() {
 		return nil
 	}
