@@ -228,6 +228,14 @@ func (d *Device) Set(name string, value interface{}) error {
 	if err != nil {
 		return err
 	}
+	if err := d.set(parameter, name, converted); err != nil {
+		return err
+	}
+	d.vm.m.vsock.note(d.kind, name, converted)
+	return nil
+}
+
+func (d *Device) set(parameter, name string, converted interface{}) error {
 	switch value := converted.(type) {
 	case string:
 		return d.setString(name, value)

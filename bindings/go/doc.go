@@ -13,6 +13,10 @@
 //	result, err := vm.Wait(ctx)
 //	err = vm.Close()
 //
+// Sockets between guest and program are net.Conn and net.Listener (DialVsock, ListenVsock), requests to a virtio device of
+// the program's own are an io.Reader and an io.Writer (AddVirtio). What a host can do and how many VMs fit is told by a
+// Report. guide.md goes from nothing to Linux with a disk and a network.
+//
 // # Rules
 //
 // Any goroutine may make any call at any time. Each object that has a Close is to be closed; calls under way end

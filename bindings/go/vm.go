@@ -45,6 +45,9 @@ type machine struct {
 	events pump
 	panic  atomic.Pointer[PanicError]
 	sinks  sync.Map // numbers of the threads that are in the log sink
+
+	ownDevices ownDevices
+	vsock      vsockPlace
 }
 
 // NewVM makes a VM in state new. Nothing of KVM is created before Build.
@@ -117,7 +120,9 @@ func (vm *VM) Close() error {
 		return err
 	}
 	m.events.stop()
+	m.ownDevices.shut()
 	if err := check("nestvirt_vm_free", C.go_nestvirt_vm_free(m.c), nil); err != nil {
+		m.ownDevices.open()
 		m.events.init(m)
 		m.handle.open()
 		return err
