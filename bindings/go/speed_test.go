@@ -95,3 +95,43 @@ func BenchmarkPortHandler(b *testing.B) {
 	b.StopTimer()
 	must(b, vm.Stop(seconds(b, 10)))
 }
+
+// Reading 64 MiB of guest memory, in pieces that stay in the cache, takes at most a tenth longer through a slice, and by
+// ReadAt, than memcpy takes.
+func TestSpeedOfReading(t *testing.T) {
+	const size, piece = 64 * mib, 256 * 1024
+	vm, err := openTestHost(t).NewVM(VMConfig{MemorySize: size})
+	must(t, err)
+	defer vm.Close()
+	view, err := vm.Memory().Slice(0, size)
+	must(t, err)
+	for i := 0; i < size; i += 4096 {
+		view[i] = byte(i)
+	}
+	target := make([]byte, piece)
+	measure := func(read func(at int)) time.Duration {
+		begin := time.Now()
+		for at := 0; at < size; at += piece {
+			read(at)
+		}
+		return time.Since(begin)
+	}
+	slice, readAt, memcpy := time.Hour, time.Hour, time.Hour
+	isSlow := func() bool { return slice > memcpy*11/10 || readAt > memcpy*11/10 }
+	for i := 0; i < 5 || (i < 100 && isSlow()); i++ { // others use the machine too
+		slice = least(slice, measure(func(at int) { copy(target, view[at:]) }))
+		memcpy = least(memcpy, measure(func(at int) { beside.Copy(target, view[at:at+piece]) }))
+		readAt = least(readAt, measure(func(at int) { vm.Memory().ReadAt(target, int64(at)) }))
+	}
+	t.Logf("slice %v, ReadAt %v, memcpy %v", slice, readAt, memcpy)
+	if isSlow() {
+		t.Errorf("64 MiB: slice %v, ReadAt %v, memcpy %v", slice, readAt, memcpy)
+	}
+}
+
+func least(a, b time.Duration) time.Duration {
+	if a < b {
+		return a
+	}
+	return b
+}
