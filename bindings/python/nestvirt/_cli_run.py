@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from typing import Any, Callable, List, Optional
+from typing import IO, Any, Callable, List, Optional, Tuple
 
 from ._cli_words import device, size
 from ._console import Console
@@ -80,8 +80,9 @@ def _main(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(is_quiet=options.quiet))
         signals = stack.enter_context(Signals())
-        vm, consoles = _make(stack, options, signals)
-        runner = Runner(vm, Console(consoles, progress), signals, options)
+        vm, streams = _make(stack, options, signals)
+        keys, outputs = _connect(stack, streams)
+        runner = Runner(vm, Console(keys, outputs, progress), signals, options)
         result = runner.run(progress)
     status = _tell(result, runner, options)
     if options.stats:
@@ -91,7 +92,7 @@ def _main(options: argparse.Namespace) -> int:
 
 
 def _make(stack: ExitStack, options: argparse.Namespace, signals: "Signals") -> Any:
-    """The VM in state new, and the sockets of its consoles, the one that gets the keys first."""
+    """The VM in state new, and its consoles, the one that gets the keys first."""
     host = stack.enter_context(Host())
     is_interpreted = bool(host.info.features & HostFeature.INTERPRETED)
     vm = stack.enter_context(VM(host, name=options.name, memory=options.memory, vcpus=options.cpus,
@@ -103,7 +104,6 @@ def _make(stack: ExitStack, options: argparse.Namespace, signals: "Signals") -> 
         _show_size(console)
         signals.on_resize = lambda: _show_size(console)
         streams.insert(0, console)
-    ends = [stack.enter_context(stream.connect()) for stream in streams]
     for kind, properties in options.devices:
         vm.add_device(kind, **properties)
     vm.add_reset()
@@ -113,7 +113,26 @@ def _make(stack: ExitStack, options: argparse.Namespace, signals: "Signals") -> 
     terminal = "hvc0" if options.console else "ttyS0"
     vm.set_kernel(options.kernel, initrd=options.initrd,
                   cmdline=f"console={terminal} reboot=k panic=-1" if options.cmdline is None else options.cmdline)
-    return vm, ends
+    return vm, streams
+
+
+def _pipe(stack: ExitStack) -> List[IO[bytes]]:
+    """Both ends of a pipe. It holds many bytes that come one by one; a socket drops them where this is slow."""
+    return [stack.enter_context(os.fdopen(end, mode, 0)) for end, mode in zip(os.pipe2(os.O_CLOEXEC), ("rb", "wb"))]
+
+
+def _connect(stack: ExitStack, streams: List[StreamDevice]) -> Tuple[int, List[int]]:
+    """Where to write what is typed, and where to read what consoles print."""
+    outputs = []
+    for stream in streams:
+        reader, writer = _pipe(stack)
+        with writer:  # The library has its own.
+            stream.set("output", writer)
+        outputs.append(reader.fileno())
+    reader, writer = _pipe(stack)
+    with reader:
+        streams[0].set("input", reader)
+    return writer.fileno(), outputs
 
 
 def _show_size(console: ConsoleDevice) -> None:

@@ -3,7 +3,6 @@
 
 import os
 import select
-import socket
 import sys
 import time
 from typing import List, Optional, Sequence
@@ -16,14 +15,14 @@ _CHUNK = 65536
 
 class Console:
     """
-    The terminal of the guest. The first socket gets the keys; what comes from any is shown.
+    The terminal of the guest: descriptors to which the keys go, and from which comes what is shown.
 
     escapes: how often Ctrl-] was pressed. first_output: when something came, as time.monotonic().
     """
 
-    def __init__(self, ends: Sequence[socket.socket], progress: Progress) -> None:
-        self._keys = ends[0]
-        self._ends: List[socket.socket] = list(ends)
+    def __init__(self, keys: int, ends: Sequence[int], progress: Progress) -> None:
+        self._keys = keys
+        self._ends: List[int] = list(ends)
         self._progress = progress
         self._pending = b""
         self._input: Optional[int] = None if sys.stdin is None or sys.stdin.closed else sys.stdin.fileno()
@@ -31,8 +30,8 @@ class Console:
         self.escapes = 0
         self.bytes = 0
         self.first_output: Optional[float] = None
-        for end in ends:
-            end.setblocking(False)
+        for end in (keys, *ends):
+            os.set_blocking(end, False)
 
     def turn(self, others: Sequence[int], seconds: Optional[float], is_raw: bool) -> None:
         """Waits until there is something to do, or one of the other descriptors is readable, and does it."""
@@ -42,12 +41,12 @@ class Console:
         for other in others:
             poll.register(other, select.POLLIN)
         if self._pending:
-            poll.register(self._keys, select.POLLIN | select.POLLOUT)
+            poll.register(self._keys, select.POLLOUT)
         elif self._input is not None:
             poll.register(self._input, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(1000 if seconds is None else min(1000, int(seconds * 1000) + 1))}
         for end in list(self._ends):
-            if end.fileno() in ready:
+            if end in ready:
                 self._show(end)
         if self._input in ready and not self._pending:
             self._read_keys(is_raw)
@@ -59,13 +58,11 @@ class Console:
             while end in self._ends:
                 self._show(end)
 
-    def _show(self, end: socket.socket) -> None:
+    def _show(self, end: int) -> None:
         try:
-            data = end.recv(_CHUNK)
+            data = os.read(end, _CHUNK)
         except (BlockingIOError, InterruptedError):
             return
-        except ConnectionError:
-            data = b""
         if not data:
             self._ends.remove(end)
             return
@@ -89,7 +86,7 @@ class Console:
     def _send(self) -> None:
         if self._pending:
             try:
-                self._pending = self._pending[self._keys.send(self._pending):]
+                self._pending = self._pending[os.write(self._keys, self._pending):]
             except (BlockingIOError, InterruptedError):
                 pass
             except ConnectionError:
