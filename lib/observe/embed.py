@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Owns the BPF object as a header of C: embed.py STRIP OBJECT HEADER."""
+"""Owns the making of a C file from the BPF object: embed.py STRIP OBJECT FILE."""
 
 import subprocess
 import sys
@@ -17,5 +17,10 @@ stripped.unlink()
 lines = [", ".join(f"{byte}" for byte in data[i:i + PER_LINE]) for i in range(0, len(data), PER_LINE)]
 Path(target).write_text("""/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Owns the BPF program as clang has made it. Do not edit. */
-static const unsigned char nv_runqueue_object[] __attribute__((aligned(8))) = {
-""" + ",\n".join(lines) + "\n};\n", encoding="ascii")
+#include "observe/object.h"
+
+const unsigned char nv_runqueue_object[] __attribute__((aligned(8))) = {
+""" + ",\n".join(lines) + """
+};
+const size_t nv_runqueue_object_size = sizeof(nv_runqueue_object);
+""", encoding="ascii")

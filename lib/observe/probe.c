@@ -173,7 +173,7 @@ static int set_up(struct nv_probe *probe, struct nestvirt_error **ret_error)
     int r;
 
     probe->object =
-        probe->bpf.bpf_object__open_mem(nv_runqueue_object, sizeof(nv_runqueue_object), &options);
+        probe->bpf.bpf_object__open_mem(nv_runqueue_object, nv_runqueue_object_size, &options);
     if (!probe->object)
         return fail_step(errno, "opening it", ret_error);
     r = probe->bpf.bpf_object__load(probe->object);
