@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Owns the making of a C file from the BPF object: embed.py STRIP OBJECT FILE."""
+"""Owns the making of a C file from the BPF object: embed.py OBJECT FILE [LLVM_STRIP]."""
 
 import subprocess
 import sys
@@ -8,14 +8,22 @@ from pathlib import Path
 
 PER_LINE = 16
 
-strip, source, target = sys.argv[1:]
-stripped = Path(target + ".o")
-# Debugging information goes; types and their relocations (.BTF, .BTF.ext) stay.
-subprocess.run([strip, "-g", "-o", stripped, source], check=True)
-data = stripped.read_bytes()
-stripped.unlink()
-lines = [", ".join(f"{byte}" for byte in data[i:i + PER_LINE]) for i in range(0, len(data), PER_LINE)]
-Path(target).write_text("""/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+
+def read(source, work, strip):
+    """The object. Half of it is for debuggers; types and their relocations (.BTF, .BTF.ext) stay."""
+    if not strip:
+        return source.read_bytes()
+    subprocess.run([*strip, "-g", "-o", work, source], check=True)
+    data = work.read_bytes()
+    work.unlink()
+    return data
+
+
+def main(source, target, *strip):
+    """Writes the file."""
+    data = read(Path(source), Path(target + ".o"), strip)
+    lines = [", ".join(str(byte) for byte in data[i:i + PER_LINE]) for i in range(0, len(data), PER_LINE)]
+    Path(target).write_text("""/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Owns the BPF program as clang has made it. Do not edit. */
 #include "observe/object.h"
 
@@ -24,3 +32,7 @@ const unsigned char nv_runqueue_object[] __attribute__((aligned(8))) = {
 };
 const size_t nv_runqueue_object_size = sizeof(nv_runqueue_object);
 """, encoding="ascii")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
