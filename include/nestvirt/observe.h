@@ -117,7 +117,8 @@ int nestvirt_observer_start(struct nestvirt_observer *observer, struct nestvirt_
 
 /* nestvirt_waits.flags */
 enum {
-    NESTVIRT_WAITS_TOTALS_ONLY = 1 << 0, /* no histogram, max_ns, lost and preempted: they are 0 */
+    NESTVIRT_WAITS_TOTALS_ONLY =
+        1 << 0, /* no histogram, max_ns, lost, preempted, inferred: these are 0 */
     /* A thread that a later build made could not be observed; nestvirt_observer_add() says why. */
     NESTVIRT_WAITS_INCOMPLETE = 1 << 1
 };
@@ -131,8 +132,13 @@ struct nestvirt_waits {
     uint64_t max_ns;    /* the longest */
     uint64_t lost;      /* waits that were not seen whole and are in no other figure */
     uint64_t preempted; /* those of count that began with the thread being put off its CPU */
-    uint32_t threads;   /* observed now */
-    uint32_t vms;       /* observed now; 1 for a VM */
+    /*
+     * Those of count that no tracepoint told of, as some kernels leave some out: how long they took
+     * is the kernel's own figure then, and they were counted when the thread left its CPU again.
+     */
+    uint64_t inferred;
+    uint32_t threads; /* observed now */
+    uint32_t vms;     /* observed now; 1 for a VM */
 };
 
 /* Zeroes the structure and sets its size; never writes past caller_size bytes. */
@@ -207,11 +213,11 @@ int nestvirt_observer_get_text(struct nestvirt_observer *observer, struct nestvi
 
 /*
  * Writes the figures as one object of JSON in one line: "source" ("bpf" or "schedstat"), "reason"
- * and "vm" (text or null), "count", "time_ns", "max_ns", "lost", "preempted", "threads", "vms",
- * "incomplete" (true or false); "percentiles" with "by_count" and "by_time", each with p50_ns,
- * p90_ns, p99_ns and p999_ns; "buckets": those that are not empty, each with from_ns, to_ns (null
- * for the last), count and time_ns. With totals only, max_ns, lost, preempted, percentiles and
- * buckets are null. Later releases may add members.
+ * and "vm" (text or null), "count", "time_ns", "max_ns", "lost", "preempted", "inferred",
+ * "threads", "vms", "incomplete" (true or false); "percentiles" with "by_count" and "by_time", each
+ * with p50_ns, p90_ns, p99_ns and p999_ns; "buckets": those that are not empty, each with from_ns,
+ * to_ns (null for the last), count and time_ns. With totals only, max_ns, lost, preempted,
+ * inferred, percentiles and buckets are null. Later releases may add members.
  *
  * As nestvirt_observer_get_text(); 32768 bytes are enough.
  */

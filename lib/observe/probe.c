@@ -284,6 +284,7 @@ static void add_up(struct nv_wait_sums *sums, const struct nv_wait_sums *more)
     sums->max_ns = NV_MAX(sums->max_ns, more->max_ns);
     sums->lost += more->lost;
     sums->preempted += more->preempted;
+    sums->inferred += more->inferred;
 }
 
 int nv_probe_read(struct nv_probe *probe, uint32_t id, struct nv_wait_sums *ret_sums)

@@ -104,7 +104,8 @@ static void raise_max(struct nv_wait_sums *sums, uint64_t ns)
 }
 
 /* Several CPUs may count for one VM, so these are atomic; nobody waits. */
-static void count_wait(struct nv_wait_sums *sums, uint64_t ns, bool was_on_cpu)
+static void count_wait(struct nv_wait_sums *sums, const struct nv_wait_state *state, uint64_t ns,
+                       bool is_inferred)
 {
     uint64_t bucket = nv_wait_bucket(ns);
 
@@ -114,7 +115,9 @@ static void count_wait(struct nv_wait_sums *sums, uint64_t ns, bool was_on_cpu)
         return;
     __sync_fetch_and_add(&sums->counts[bucket], 1);
     __sync_fetch_and_add(&sums->times_ns[bucket], ns);
-    if (was_on_cpu)
+    if (is_inferred)
+        __sync_fetch_and_add(&sums->inferred, 1);
+    if (state->was_on_cpu)
         __sync_fetch_and_add(&sums->preempted, 1);
     raise_max(sums, ns);
 }
@@ -139,7 +142,7 @@ static void count_lost(const struct nv_wait_state *state, uint64_t waits)
     __sync_fetch_and_add(&total->lost, waits);
 }
 
-static void count_for_vm(const struct nv_wait_state *state, uint64_t ns)
+static void count_for_vm(const struct nv_wait_state *state, uint64_t ns, bool is_inferred)
 {
     uint32_t vm = state->vm;
     struct nv_wait_sums *sums = bpf_map_lookup_elem(&nv_vms, &vm);
@@ -147,8 +150,8 @@ static void count_for_vm(const struct nv_wait_state *state, uint64_t ns)
 
     if (!sums || !total)
         return;
-    count_wait(sums, ns, state->was_on_cpu);
-    count_wait(total, ns, state->was_on_cpu);
+    count_wait(sums, state, ns, is_inferred);
+    count_wait(total, state, ns, is_inferred);
 }
 
 static bool has_run_delay(struct task_struct *task)
@@ -169,7 +172,7 @@ static void reconcile(struct task_struct *task, struct nv_wait_state *state)
     }
     missed = arrivals - state->arrivals;
     if (missed == 1 && !state->is_counted && has_run_delay(task))
-        count_for_vm(state, run_delay_ns - state->run_delay_ns);
+        count_for_vm(state, run_delay_ns - state->run_delay_ns, true);
     else if (missed > state->is_counted)
         count_lost(state, missed - state->is_counted);
     state->arrivals = arrivals;
@@ -178,16 +181,13 @@ static void reconcile(struct task_struct *task, struct nv_wait_state *state)
 }
 
 /*
- * A thread that has become ready. One that is on a CPU was woken before it could sleep and does not
- * wait; one that waits already was put off its CPU before it could.
+ * A thread that has become ready. One that waits already was put off its CPU before it could sleep;
+ * one that has not left its CPU yet does not wait, and starts afresh when it leaves it.
  */
 static int on_ready(struct task_struct *task)
 {
-    struct nv_wait_state *state;
+    struct nv_wait_state *state = bpf_task_storage_get(&nv_threads, task, NULL, 0);
 
-    if (task->on_cpu)
-        return 0;
-    state = bpf_task_storage_get(&nv_threads, task, NULL, 0);
     if (!state || state->since_ns)
         return 0;
     state->was_on_cpu = 0;
@@ -233,7 +233,7 @@ int nv_on_switch(uint64_t *arguments)
     if (!state)
         return 0;
     if (state->since_ns) {
-        count_for_vm(state, (now_ns ? now_ns : bpf_ktime_get_ns()) - state->since_ns);
+        count_for_vm(state, (now_ns ? now_ns : bpf_ktime_get_ns()) - state->since_ns, false);
         state->is_counted = 1;
     }
     state->since_ns = 0;

@@ -52,6 +52,7 @@ struct nv_wait_sums {
     uint64_t max_ns;
     uint64_t lost;      /* waits that were not seen, and of which the kernel kept no figure */
     uint64_t preempted; /* waits that began with the thread being put off its CPU */
+    uint64_t inferred;  /* waits that were not seen, and taken from the kernel's figure */
 };
 
 /* What is kept with an observed thread. */

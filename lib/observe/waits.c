@@ -32,6 +32,7 @@ void nv_waits_sum_up(struct nv_waits *waits)
     waits->info.max_ns = waits->sums.max_ns;
     waits->info.lost = waits->sums.lost;
     waits->info.preempted = waits->sums.preempted;
+    waits->info.inferred = waits->sums.inferred;
 }
 
 /* Within a bucket the numbers are taken as spread evenly. */

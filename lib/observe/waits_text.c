@@ -38,9 +38,7 @@ static void put(struct page *page, const char *format, ...)
 /* Row 0 is of 0 and 1 us, row n of 2^n us up to twice that. */
 static uint32_t row_of(uint32_t bucket)
 {
-    uint64_t us = nv_wait_limit(bucket) / 1000;
-
-    return us < 2 ? 0 : nv_highest_bit(us);
+    return nv_highest_bit(nv_wait_limit(bucket) / 1000);
 }
 
 static void put_row(struct page *page, uint32_t row, uint64_t value, uint64_t most)
@@ -165,10 +163,12 @@ size_t nv_waits_json(const struct nv_waits *waits, const struct nv_waits_labels 
     put_member(&page, "vm", labels->vm);
     put(&page, ",\"count\":%" PRIu64 ",\"time_ns\":%" PRIu64, info->count, info->time_ns);
     if (has_buckets)
-        put(&page, ",\"max_ns\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"preempted\":%" PRIu64,
-            info->max_ns, info->lost, info->preempted);
+        put(&page,
+            ",\"max_ns\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"preempted\":%" PRIu64
+            ",\"inferred\":%" PRIu64,
+            info->max_ns, info->lost, info->preempted, info->inferred);
     else
-        put(&page, ",\"max_ns\":null,\"lost\":null,\"preempted\":null");
+        put(&page, ",\"max_ns\":null,\"lost\":null,\"preempted\":null,\"inferred\":null");
     put(&page, ",\"threads\":%" PRIu32 ",\"vms\":%" PRIu32 ",\"incomplete\":%s", info->threads,
         info->vms, info->flags & NESTVIRT_WAITS_INCOMPLETE ? "true" : "false");
     if (has_buckets) {

@@ -383,7 +383,7 @@ FIELD(nestvirt_vm_result, instruction_length, 32, 4);
 FIELD(nestvirt_vm_result, reserved, 36, 4);
 FIELD(nestvirt_vm_result, instruction, 40, 16);
 
-SIZE(nestvirt_waits, 56);
+SIZE(nestvirt_waits, 64);
 FIELD(nestvirt_waits, size, 0, 4);
 FIELD(nestvirt_waits, flags, 4, 4);
 FIELD(nestvirt_waits, count, 8, 8);
@@ -391,8 +391,9 @@ FIELD(nestvirt_waits, time_ns, 16, 8);
 FIELD(nestvirt_waits, max_ns, 24, 8);
 FIELD(nestvirt_waits, lost, 32, 8);
 FIELD(nestvirt_waits, preempted, 40, 8);
-FIELD(nestvirt_waits, threads, 48, 4);
-FIELD(nestvirt_waits, vms, 52, 4);
+FIELD(nestvirt_waits, inferred, 48, 8);
+FIELD(nestvirt_waits, threads, 56, 4);
+FIELD(nestvirt_waits, vms, 60, 4);
 
 VALUE(NESTVIRT_ACTION_DEFAULT, 0);
 VALUE(NESTVIRT_ACTION_RESUME, 1);

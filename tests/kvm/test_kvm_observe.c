@@ -137,6 +137,7 @@ START_TEST(test_agrees_with_the_kernel)
         ck_assert_uint_eq(waits.lost, 0);
         ck_assert_uint_eq(waits.threads, 1);
         ck_assert_uint_gt(waits.preempted, waits.count / 2);
+        ck_assert_uint_le(waits.inferred, waits.count / 4);
         ck_assert_uint_gt(waits.max_ns, 1000000);
         count += waits.count;
         time_ns += waits.time_ns;
@@ -337,6 +338,8 @@ START_TEST(test_given_threads)
     for (int i = 0; i < 10; i++)
         usleep(1000);
     ck_assert_uint_ge(waits_of(vm).count, count + 10);
+    ck_assert_uint_ge(waits_of(vm).count - waits_of(vm).preempted, count + 10);
+    ck_assert_uint_le(waits_of(vm).inferred, 5);
     ck_assert_uint_eq(waits_of(vm).lost, 0);
     ck_assert_int_eq(nestvirt_vm_free(other), 0);
     ck_assert_int_eq(nestvirt_vm_free(vm), 0);

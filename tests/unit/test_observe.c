@@ -204,6 +204,7 @@ START_TEST(test_json)
     ck_assert_str_eq(text,
                      "{\"source\":\"bpf\",\"reason\":null,\"vm\":\"a\\\"\\\\\\u000a\",\"count\":5,"
                      "\"time_ns\":200000004000,\"max_ns\":200000000000,\"lost\":0,\"preempted\":0,"
+                     "\"inferred\":0,"
                      "\"threads\":2,\"vms\":1,\"incomplete\":false,\"percentiles\":{\"by_count\":{"
                      "\"p50_ns\":1093,\"p90_ns\":200000000000,\"p99_ns\":200000000000,"
                      "\"p999_ns\":200000000000},\"by_time\":{\"p50_ns\":167108863342,"
@@ -222,10 +223,11 @@ START_TEST(test_json_of_totals)
     waits.info.flags = NESTVIRT_WAITS_TOTALS_ONLY | NESTVIRT_WAITS_INCOMPLETE;
     waits.info.count = 7;
     nv_waits_json(&waits, &labels, text, sizeof(text));
-    ck_assert_str_eq(text, "{\"source\":\"schedstat\",\"reason\":\"no rights\",\"vm\":null,"
-                           "\"count\":7,\"time_ns\":0,\"max_ns\":null,\"lost\":null,"
-                           "\"preempted\":null,\"threads\":0,\"vms\":0,\"incomplete\":true,"
-                           "\"percentiles\":null,\"buckets\":null}");
+    ck_assert_str_eq(
+        text, "{\"source\":\"schedstat\",\"reason\":\"no rights\",\"vm\":null,"
+              "\"count\":7,\"time_ns\":0,\"max_ns\":null,\"lost\":null,"
+              "\"preempted\":null,\"inferred\":null,\"threads\":0,\"vms\":0,\"incomplete\":true,"
+              "\"percentiles\":null,\"buckets\":null}");
 }
 END_TEST
 
