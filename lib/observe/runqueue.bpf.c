@@ -240,31 +240,40 @@ int nv_on_switch(uint64_t *arguments)
     return 0;
 }
 
+static void take_sums(struct task_struct *task, struct nv_wait_state *state)
+{
+    if (!has_run_delay(task))
+        return;
+    state->arrivals = task->sched_info.pcount;
+    state->run_delay_ns = task->sched_info.run_delay;
+}
+
 /*
- * Observes a thread from now on. It may run, wait or sleep, and change that in this very moment:
- * what is amiss then shows when it leaves its CPU the next time. That it waits is put in only once
- * the tracepoints see the thread too, and taken back if it got a CPU meanwhile.
+ * Observes a thread from now on. It may run, wait or sleep, and change that in this very moment. So
+ * its storage comes first, from where on the tracepoints see the thread; what happened before that
+ * is not missed: the kernel's sums are taken once more, unless a tracepoint already has. That it
+ * waits is taken back if it got a CPU meanwhile.
  */
 static int32_t watch(struct task_struct *task, uint32_t vm)
 {
     struct nv_wait_state fresh = { .vm = vm, .is_counted = task->on_cpu };
+    struct nv_wait_state now = { 0 };
     struct nv_wait_state *state;
-    uint64_t now_ns;
 
-    if (has_run_delay(task)) {
-        fresh.arrivals = task->sched_info.pcount;
-        fresh.run_delay_ns = task->sched_info.run_delay;
-    }
+    take_sums(task, &fresh);
     state = bpf_task_storage_get(&nv_threads, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE);
     if (!state)
         return -12; /* ENOMEM */
     if (state->vm != vm)
         return -16; /* EBUSY */
+    take_sums(task, &now);
+    __sync_val_compare_and_swap(&state->arrivals, fresh.arrivals, now.arrivals);
+    __sync_val_compare_and_swap(&state->run_delay_ns, fresh.run_delay_ns, now.run_delay_ns);
     if (task->__state == RUNNING && task->on_rq == QUEUED && !task->on_cpu) {
-        now_ns = bpf_ktime_get_ns();
-        __sync_val_compare_and_swap(&state->since_ns, 0, now_ns);
+        now.since_ns = bpf_ktime_get_ns();
+        __sync_val_compare_and_swap(&state->since_ns, 0, now.since_ns);
         if (task->on_cpu)
-            __sync_val_compare_and_swap(&state->since_ns, now_ns, 0);
+            __sync_val_compare_and_swap(&state->since_ns, now.since_ns, 0);
     }
     return 1;
 }
