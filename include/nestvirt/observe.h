@@ -82,8 +82,8 @@ enum {
  * Observes the threads of a VM from now on, and those that later builds make. An event loop that
  * was given to the VM (nestvirt_vm_set_loop()) may work for several and is left out.
  *
- * kinds: NESTVIRT_OBSERVE_*, 0: all. Called again for an observed VM with other kinds, the
- * kinds are added.
+ * kinds: NESTVIRT_OBSERVE_*, 0: all. Called again for an observed VM with other kinds, these
+ * are added; if that fails, some of the threads may be observed already.
  * Any state, also while the guest runs. About 50 microseconds for each thread.
  * Errors: -EALREADY, all of them are observed; -ENOSPC, an observer has room for 65,536 VMs;
  * -ENOMEM, -EMFILE; -ECHILD; -EDEADLK from a callback or a vCPU of this VM; what /proc answers.

@@ -119,10 +119,8 @@ int nv_observer_read(struct nestvirt_observer *observer, struct nv_waits *ret_wa
     NV_GUARD(&observer->lock);
     *ret_waits = (struct nv_waits){ .info = { .size = sizeof(*info) } };
     info->vms = observer->watch_count;
-    for (struct nv_watch *watch = observer->watches; watch; watch = watch->next) {
-        info->threads += watch->count;
-        info->flags |= watch->is_incomplete ? NESTVIRT_WAITS_INCOMPLETE : 0u;
-    }
+    info->threads = observer->thread_count;
+    info->flags |= observer->incomplete_count > 0 ? NESTVIRT_WAITS_INCOMPLETE : 0u;
     if (observer->probe)
         return nv_observer_read_sums(observer, NV_PROBE_TOTAL, ret_waits, ret_error);
     info->flags |= NESTVIRT_WAITS_TOTALS_ONLY;

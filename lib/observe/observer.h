@@ -55,6 +55,8 @@ struct nestvirt_observer {
     struct nv_tree tree;    /* where these are */
     uint32_t last_id;
     uint32_t watch_count;
+    uint32_t thread_count; /* of all watches */
+    uint32_t incomplete_count;
     struct nv_watch *watches;
     struct nv_run_delay past; /* without the program: of VMs that were removed */
 };
@@ -91,7 +93,7 @@ int nv_watch_add(struct nv_watch *watch, pid_t tid, uint32_t kind,
 /* Threads of these kinds are about to end. */
 void nv_watch_drop(struct nv_watch *watch, uint32_t kinds);
 
-/* Every thread of the VM is observed, or not; the kinds that are. */
+/* Every thread of the VM is observed, or not. */
 void nv_watch_set_complete(struct nv_watch *watch, bool is_complete);
 
 int nv_watch_read(struct nv_watch *watch, struct nv_waits *ret_waits,

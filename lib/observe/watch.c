@@ -39,6 +39,8 @@ static void link_out(struct nestvirt_observer *observer, struct nv_watch *watch)
     if (watch->next)
         watch->next->previous = watch->previous;
     observer->watch_count--;
+    observer->thread_count -= watch->count;
+    observer->incomplete_count -= watch->is_incomplete;
 }
 
 int nv_watch_new(struct nestvirt_observer *observer, struct nv_watch **ret_watch,
@@ -157,6 +159,7 @@ static void forget(struct nv_watch *watch, uint32_t i)
     look(watch->observer, &watch->threads[i]);
     watch->past = more(watch->past, &watch->threads[i]);
     watch->threads[i] = watch->threads[--watch->count];
+    watch->observer->thread_count--;
 }
 
 /* Nobody tells when a thread that a caller named has ended. */
@@ -236,6 +239,7 @@ int nv_watch_add(struct nv_watch *watch, pid_t tid, uint32_t kind,
     if (r < 0)
         return fail(observer, r, "observing a thread", ret_error);
     watch->threads[watch->count++] = thread;
+    observer->thread_count++;
     return 1;
 }
 
@@ -250,7 +254,9 @@ void nv_watch_drop(struct nv_watch *watch, uint32_t kinds)
 void nv_watch_set_complete(struct nv_watch *watch, bool is_complete)
 {
     NV_GUARD(&watch->observer->lock);
+    watch->observer->incomplete_count -= watch->is_incomplete;
     watch->is_incomplete = !is_complete;
+    watch->observer->incomplete_count += watch->is_incomplete;
 }
 
 int nv_watch_read(struct nv_watch *watch, struct nv_waits *ret_waits,

@@ -224,7 +224,9 @@ START_TEST(test_kinds)
     ck_nv_ok(nestvirt_observer_add(observer, vm, NESTVIRT_OBSERVE_LOOP, &error));
     ck_assert_uint_eq(fake.count, 2 + VCPUS + 1);
     ck_nv_fails(nestvirt_observer_add(observer, vm, 8, &error), -EINVAL);
+    ck_assert_uint_eq(waits_of(NULL).threads, 2 + VCPUS + 1);
     ck_nv_ok(nestvirt_observer_remove(observer, vm, &error));
+    ck_assert_uint_eq(waits_of(NULL).threads, 0);
     ck_assert_uint_eq(fake.count, 0);
     ck_nv_fails(nestvirt_observer_remove(observer, vm, &error), -ENOENT);
 }
@@ -274,7 +276,17 @@ START_TEST(test_incomplete)
     ck_assert_uint_eq(waits_of(vm).flags, NESTVIRT_WAITS_INCOMPLETE);
     ck_nv_ok(nestvirt_observer_add(observer, vm, 0, &error));
     ck_assert_uint_eq(waits_of(vm).flags, 0);
+    ck_assert_uint_eq(waits_of(NULL).flags, 0);
     ck_assert_uint_eq(waits_of(vm).threads, VCPUS);
+    ck_nv_ok(nestvirt_observer_remove(observer, vm, &error));
+    ck_nv_ok(nestvirt_observer_add(observer, vm, NESTVIRT_OBSERVE_LOOP, &error));
+    ck_nv_ok(nestvirt_vm_start(vm, &error));
+    ck_nv_ok(nestvirt_vm_stop(vm, -1, &error));
+    fail_next(1, ENOMEM);
+    ck_nv_fails(nestvirt_observer_add(observer, vm, NESTVIRT_OBSERVE_VCPU, &error), -ENOMEM);
+    ck_assert_uint_eq(waits_of(NULL).flags, NESTVIRT_WAITS_INCOMPLETE);
+    ck_nv_ok(nestvirt_observer_remove(observer, vm, &error));
+    ck_assert_uint_eq(waits_of(NULL).flags, 0);
 }
 END_TEST
 
