@@ -14,6 +14,7 @@
 #include <nestvirt/numa.h>
 #include <nestvirt/privilege.h>
 #include <nestvirt/report.h>
+#include <nestvirt/template.h>
 #include <nestvirt/thread.h>
 #include <nestvirt/vcpu.h>
 #include <nestvirt/virtio.h>
