@@ -9,15 +9,23 @@
 #include "guests.h"
 #include "support.h"
 
-enum { COUNTER = 0x3000, MARK = 0x8000 };
+/* Where real-mode guests count, and those in long mode, which have page tables there. */
+enum {
+    COUNTER = 0x3000,
+    LONG_COUNTER = 0x40000,
+    LONG_TSC = 0x40010,
+    CLOCK = 0x41000,
+    MARK = 0x8000
+};
 
 static struct nestvirt_host *host;
+static uint64_t counter_at = COUNTER;
 
 static uint32_t counter(struct nestvirt_vm *vm)
 {
     uint32_t value = 0;
 
-    ck_nv_ok(nestvirt_memory_read(vm, COUNTER, &value, sizeof(value), &error));
+    ck_nv_ok(nestvirt_memory_read(vm, counter_at, &value, sizeof(value), &error));
     return value;
 }
 
@@ -26,6 +34,16 @@ static void await_progress(struct nestvirt_vm *vm, uint32_t value)
     for (int i = 0; i < 10000 && counter(vm) == value; i++)
         usleep(1000);
     ck_assert_uint_ne(counter(vm), value);
+}
+
+static void count_low(void)
+{
+    counter_at = COUNTER;
+}
+
+static void count_high(void)
+{
+    counter_at = LONG_COUNTER;
 }
 
 static struct nestvirt_template *template_of(struct nestvirt_vm *vm, uint32_t flags)
@@ -164,6 +182,88 @@ START_TEST(test_generations)
 }
 END_TEST
 
+/*
+ * A timer that is armed when the state is saved fires in the clone: its deadline is an MSR that the
+ * local APIC heeds only when its timer's mode is there already, and the APIC has to be there too.
+ */
+START_TEST(test_armed_timer)
+{
+    struct nestvirt_vm *vm = GUEST_NEW(host, deadline, .mode = NESTVIRT_MODE_LONG);
+    struct nestvirt_template *template;
+    uint32_t value;
+
+    guest_start(vm);
+    await_progress(vm, 0);
+    for (int i = 0; i < 3; i++) {
+        usleep(20000); /* well before the next one */
+        ck_nv_ok(nestvirt_vm_pause(vm, &error));
+        value = counter(vm);
+        template = template_of(vm, NESTVIRT_TEMPLATE_CONSUME);
+        nestvirt_vm_free(vm);
+        vm = clone_of(template, "clone");
+        nestvirt_template_free(template);
+        guest_start(vm);
+        await_progress(vm, value);
+        await_progress(vm, value + 1);
+    }
+    nestvirt_vm_free(vm);
+}
+END_TEST
+
+/* The time on kvm-clock in nanoseconds, from its page (Documentation/virt/kvm/x86/msr.rst). */
+static uint64_t guest_time(struct nestvirt_vm *vm)
+{
+    struct {
+        uint32_t version, pad;
+        uint64_t tsc, time;
+        uint32_t scale;
+        int8_t shift;
+        uint8_t flags, pad2[2];
+    } page;
+    uint64_t tsc, passed;
+
+    ck_nv_ok(nestvirt_vm_pause(vm, &error));
+    ck_nv_ok(nestvirt_memory_read(vm, CLOCK, &page, sizeof(page), &error));
+    ck_nv_ok(nestvirt_memory_read(vm, LONG_TSC, &tsc, sizeof(tsc), &error));
+    passed = tsc > page.tsc ? tsc - page.tsc : 0;
+    passed = page.shift < 0 ? passed >> -page.shift : passed << page.shift;
+    return page.time + (uint64_t)((unsigned __int128)passed * page.scale >> 32);
+}
+
+/* The clock stands still with the template, and then goes on, in clones too that start late. */
+START_TEST(test_clock)
+{
+    struct nestvirt_vm *vm = GUEST_NEW(host, clock, .mode = NESTVIRT_MODE_LONG);
+    const uint64_t slack_ns = 1000000000;
+    struct nestvirt_template *template;
+    uint64_t before, after;
+    uint32_t value;
+
+    guest_start(vm);
+    await_progress(vm, 0);
+    usleep(3000000); /* so that a clock that begins anew is behind */
+    before = guest_time(vm);
+    ck_assert_uint_gt(before, 2900000000);
+    template = template_of(vm, 0);
+    nestvirt_vm_free(vm);
+    vm = clone_of(template, "clone");
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    usleep(1500000);
+    for (int i = 0; i < 2; i++) {
+        value = counter(vm);
+        ck_nv_ok(nestvirt_vm_start(vm, &error));
+        await_progress(vm, value);
+        after = guest_time(vm);
+        ck_assert_uint_ge(after, before);
+        ck_assert_uint_lt(after, before + slack_ns);
+        ck_nv_ok(nestvirt_vm_stop(vm, 5000, &error));
+        ck_nv_ok(nestvirt_vm_build(vm, &error));
+    }
+    nestvirt_vm_free(vm);
+    nestvirt_template_free(template);
+}
+END_TEST
+
 static int make_file(void)
 {
     int fd = memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -255,6 +355,10 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_again);
     tcase_add_test(tcase, test_built);
     tcase_add_test(tcase, test_generations);
+    tcase = support_case(suite, "time", 60);
+    tcase_add_checked_fixture(tcase, count_high, count_low);
+    tcase_add_test(tcase, test_armed_timer);
+    tcase_add_test(tcase, test_clock);
     tcase = support_case(suite, "files", 60);
     tcase_add_test(tcase, test_file);
     tcase_add_test(tcase, test_changes);
