@@ -349,3 +349,58 @@ script_write8:                  /* 10: writes a byte */
 7:      add $16, %rsi
         jmp 1b
 guest_end script
+
+/*
+ * Long mode, at 0x10000: counts at 0x40000 the interrupts of the local APIC's timer in TSC deadline
+ * mode, for which it waits halted; about five of them a second.
+ */
+guest deadline
+        .code64
+        leaq 2f(%rip), %rax
+        movl $(0x20000 + 0x40 * 16), %edi
+        movw %ax, (%rdi)
+        movw $0x10, 2(%rdi)
+        movw $0x8e00, 4(%rdi)
+        shrq $16, %rax
+        movw %ax, 6(%rdi)
+        movl $0, 8(%rdi)
+        lidt 3f(%rip)
+        movl $0xfee00000, %ebx
+        movl $0x1ff, 0xf0(%rbx)
+        movl $0x40040, 0x320(%rbx)      /* timer: TSC deadline, vector 0x40 */
+1:      rdtsc
+        shlq $32, %rdx
+        orq %rdx, %rax
+        addq $0x20000000, %rax
+        movq %rax, %rdx
+        shrq $32, %rdx
+        movl $0x6e0, %ecx
+        wrmsr
+        sti
+        hlt
+        cli
+        jmp 1b
+2:      incl 0x40000
+        movl $0, 0xb0(%rbx)             /* end of interrupt */
+        iretq
+3:      .word 0xfff
+        .quad 0x20000
+guest_end deadline
+
+/*
+ * Long mode, at 0x10000: has kvm-clock's page at 0x41000, and puts its time stamp counter at 0x40010
+ * for ever, counting at 0x40000.
+ */
+guest clock
+        .code64
+        movl $0x4b564d01, %ecx
+        movl $0x41001, %eax
+        xorl %edx, %edx
+        wrmsr
+1:      rdtsc
+        shlq $32, %rdx
+        orq %rdx, %rax
+        movq %rax, 0x40010
+        incl 0x40000
+        jmp 1b
+guest_end clock

@@ -30,6 +30,8 @@ GUEST(reset);
 GUEST(power_off);
 GUEST(echo);
 GUEST(script);
+GUEST(deadline);
+GUEST(clock);
 
 /* How a guest is to be set up; zero is the usual. */
 struct guest_options {
