@@ -312,3 +312,13 @@ enum nv_step nv_vcpu_run(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit)
                                                       exit->reason == NESTVIRT_EXIT_MMIO);
     return step;
 }
+
+int nv_vcpu_run_nothing(struct nestvirt_vcpu *vcpu)
+{
+    int r;
+
+    vcpu->run->immediate_exit = 1;
+    r = vcpu->group->host->ops->ioctl(vcpu->fd, KVM_RUN, NULL);
+    vcpu->run->immediate_exit = 0;
+    return r == -EAGAIN || r == -ENOMEM ? r : 0; /* others belong to the run */
+}

@@ -170,6 +170,12 @@ enum nv_step {
  */
 enum nv_step nv_vcpu_run(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit);
 
+/*
+ * Enters KVM_RUN and leaves before any instruction, for what KVM makes at the first run.
+ * -EAGAIN or -ENOMEM if it could not.
+ */
+int nv_vcpu_run_nothing(struct nestvirt_vcpu *vcpu);
+
 /* Tries to complete an instruction interpreted hosts refuse; true if the vCPU can go on. */
 bool nv_vcpu_fixup(struct nestvirt_vcpu *vcpu, const struct nestvirt_exit *exit);
 
