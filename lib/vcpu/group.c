@@ -171,17 +171,6 @@ static int start_thread(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_
     return 0;
 }
 
-/* KVM's own thread of this VM, if it comes so late: a limit is to fail the build, not the guest. */
-static int make_late_thread(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error)
-{
-    int r = vcpu->group->host->has_late_thread ? nv_vcpu_run_nothing(vcpu) : 0;
-
-    if (r < 0)
-        return nv_fail_sys(ret_error, -r, nv_vcpu_name(vcpu).s, "KVM_RUN",
-                           nv_limit_hint(-r, 0, threads_hint).s);
-    return 0;
-}
-
 int nv_group_build(struct nv_group *group, const struct nv_cpuid_masks *masks,
                    const struct nv_cpu_start *start, struct nestvirt_error **ret_error)
 {
@@ -191,8 +180,6 @@ int nv_group_build(struct nv_group *group, const struct nv_cpuid_masks *masks,
         r = create_vcpu(&group->vcpus[i], masks, ret_error);
         if (r >= 0 && i == 0 && start->valid)
             r = nv_vcpu_set_start(&group->vcpus[i], start, ret_error);
-        if (r >= 0 && i == 0)
-            r = make_late_thread(&group->vcpus[i], ret_error);
         if (r >= 0 && !group->is_manual)
             r = set_thread_mask(&group->vcpus[i], ret_error);
         if (r >= 0 && !group->is_manual)
@@ -248,6 +235,16 @@ void nv_group_send(struct nv_group *group, nv_errand_fn *fn, void *user_data,
         count += group->vcpus[i].has_thread ? 1 : 0;
     NV_GUARD(&group->lock);
     nv_errand_run(&group->errand, &group->lock, &group->changed, count, fn, user_data, result);
+}
+
+int nv_group_prepare(struct nv_group *group, struct nestvirt_error **ret_error)
+{
+    int r = group->host->has_late_thread ? nv_vcpu_run_nothing(&group->vcpus[0]) : 0;
+
+    if (r < 0)
+        return nv_fail_sys(ret_error, -r, nv_vcpu_name(&group->vcpus[0]).s, "KVM_RUN",
+                           nv_limit_hint(-r, 0, threads_hint).s);
+    return 0;
 }
 
 void nv_group_release(struct nv_group *group)

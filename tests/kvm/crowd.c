@@ -117,8 +117,11 @@ void crowd_remove(struct crowd *crowd)
     nestvirt_vm_free(crowd->vms[--crowd->count]);
 }
 
+/* All are told to stop before the first is waited for: busy ones stop when it is their turn. */
 void crowd_free(struct crowd *crowd)
 {
+    for (uint32_t i = 0; i < crowd->count; i++)
+        nestvirt_vm_stop(crowd->vms[i], 0, NULL);
     while (crowd->count > 0)
         crowd_remove(crowd);
     close(crowd->image);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * M3: what an idle VM of 128 MiB takes of the host's memory, by what is less available while many
+ * are there. M3.floor: against the floor, each contender in a process of its own. M3.qemu: against
+ * QEMU's microvm, a process for each.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "floor.h"
+#include "guest.h"
+#include "ours.h"
+
+enum {
+    VMS = 300,
+    QEMUS = 6,
+    ROUNDS = 15,
+    ROUNDS_QEMU = 5,
+    MEMORY_SIZE = 128 << 20,
+    FDS_PER_VM = 4,
+    SETTLE_NS = 300000000, /* the kernel keeps count of pages for each CPU and adds up later */
+    START_NS = 700000000,  /* of all QEMU processes */
+    FIRMWARE_SIZE = 65536,
+    RESET_VECTOR = 0xfff0
+};
+
+#define AVAILABLE (2ull << 30)
+
+static const char qemu[] = "/usr/bin/qemu-system-x86_64";
+
+static void fill_ours(void)
+{
+    struct nestvirt_host *host = ours_open();
+    int image = ours_make_image(guest_exit_once, sizeof(guest_exit_once));
+    struct ours_vm *vms = calloc(VMS, sizeof(*vms));
+
+    for (int i = 0; vms && i < VMS; i++)
+        ours_run(host, MEMORY_SIZE, image, NESTVIRT_ACTION_RESUME, &vms[i]);
+}
+
+static void fill_floor(void)
+{
+    static struct floor_host host;
+    struct floor_vm *vms = calloc(VMS, sizeof(*vms));
+
+    bench_need(floor_open(&host), "floor");
+    for (int i = 0; vms && i < VMS; i++) {
+        bench_need(
+            floor_create(&host, MEMORY_SIZE, guest_exit_once, sizeof(guest_exit_once), &vms[i]),
+            "floor");
+        bench_need(floor_start(&host, &vms[i]), "floor thread");
+        bench_need(floor_wait(&vms[i]), "floor guest");
+    }
+}
+
+static uint64_t taken(uint64_t before, uint64_t count)
+{
+    uint64_t now = bench_available();
+
+    return before > now ? (before - now) / count : 0;
+}
+
+/* Bytes for each VM, with the process that has them; it ends without taking them apart. */
+static uint64_t measure(void (*fill)(void))
+{
+    uint64_t before;
+    uint64_t each;
+    int fds[2];
+    char byte;
+    pid_t pid;
+
+    bench_need(pipe(fds) < 0 ? -errno : 0, "pipe");
+    bench_sleep(SETTLE_NS);
+    before = bench_available();
+    pid = fork();
+    bench_need(pid < 0 ? -errno : 0, "fork");
+    if (pid == 0) {
+        fill();
+        if (write(fds[1], "", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    close(fds[1]);
+    bench_need(read(fds[0], &byte, 1) == 1 ? 0 : -EIO, "a contender's process");
+    close(fds[0]);
+    bench_sleep(SETTLE_NS);
+    each = taken(before, VMS);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return each;
+}
+
+/* The least firmware: it halts. QEMU inherits the descriptor. */
+static int make_firmware(void)
+{
+    static const unsigned char code[] = { 0xf4, 0xeb, 0xfd }; /* hlt; jmp back */
+    int fd = memfd_create("firmware", 0);
+
+    if (fd < 0 || ftruncate(fd, FIRMWARE_SIZE) < 0 ||
+        pwrite(fd, code, sizeof(code), RESET_VECTOR) != (ssize_t)sizeof(code))
+        bench_need(-errno, "firmware");
+    return fd;
+}
+
+static uint64_t measure_qemu(char *firmware)
+{
+    char *const arguments[] = {
+        (char *)qemu,
+        "-M",
+        "microvm,accel=kvm,acpi=off,pit=off,pic=off,rtc=off,isa-serial=off,x-option-roms=off",
+        "-cpu",
+        "host,-arch-capabilities",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-m",
+        "128M",
+        "-bios",
+        firmware,
+        NULL,
+    };
+    pid_t pids[QEMUS];
+    uint64_t before;
+    uint64_t each;
+
+    bench_sleep(SETTLE_NS);
+    before = bench_available();
+    for (int i = 0; i < QEMUS; i++)
+        bench_need(-posix_spawn(&pids[i], qemu, NULL, NULL, arguments, environ), qemu);
+    bench_sleep(START_NS);
+    bench_sleep(SETTLE_NS);
+    each = taken(before, QEMUS);
+    for (int i = 0; i < QEMUS; i++) {
+        bench_need(waitpid(pids[i], NULL, WNOHANG) == 0 ? 0 : -ECHILD, "QEMU ended");
+        kill(pids[i], SIGKILL);
+        waitpid(pids[i], NULL, 0);
+    }
+    return each;
+}
+
+static void compare_qemu(struct bench_report *report, const struct bench_series *ours)
+{
+    struct bench_series base = { 0 };
+    char firmware[64];
+
+    snprintf(firmware, sizeof(firmware), "/proc/self/fd/%d", make_firmware());
+    measure_qemu(firmware); /* warms the files */
+    for (int i = 0; i < ROUNDS_QEMU; i++)
+        bench_add(&base, measure_qemu(firmware));
+    bench_print(
+        report,
+        &(struct bench_line){
+            .name = "M3.qemu", .target = 0.04, .unit = "bytes", .ours = ours, .base = &base });
+    bench_clear(&base);
+}
+
+int main(int argc, char **argv)
+{
+    struct bench_series ours = { 0 };
+    struct bench_series base = { 0 };
+    struct bench_report report;
+
+    bench_begin(&report, &argc, argv);
+    bench_need_kvm();
+    bench_need_files(VMS * FDS_PER_VM);
+    if (bench_available() < AVAILABLE)
+        bench_skip("M3 needs 2 GiB of available memory");
+    measure(fill_ours);
+    measure(fill_floor);
+    for (int i = 0; i < ROUNDS; i++) {
+        bench_add(&ours, measure(fill_ours));
+        bench_add(&base, measure(fill_floor));
+    }
+    bench_print(
+        &report,
+        &(struct bench_line){
+            .name = "M3.floor", .target = 1.1, .unit = "bytes", .ours = &ours, .base = &base });
+    if (access(qemu, X_OK) < 0)
+        bench_skip("M3.qemu needs QEMU: install Debian's package qemu-system-x86");
+    compare_qemu(&report, &ours);
+    bench_clear(&ours);
+    bench_clear(&base);
+    return bench_end(&report);
+}
