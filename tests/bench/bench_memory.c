@@ -20,13 +20,14 @@
 #include "ours.h"
 
 enum {
-    VMS = 300,
+    VMS = 1000,
     QEMUS = 6,
-    ROUNDS = 15,
+    ROUNDS = 7,
     ROUNDS_QEMU = 5,
     MEMORY_SIZE = 128 << 20,
     FDS_PER_VM = 4,
-    SETTLE_NS = 300000000, /* the kernel keeps count of pages for each CPU and adds up later */
+    SETTLES = 4,
+    SETTLE_NS = 500000000, /* the kernel gives back what was freed a while later */
     START_NS = 700000000,  /* of all QEMU processes */
     FIRMWARE_SIZE = 65536,
     RESET_VECTOR = 0xfff0
@@ -61,6 +62,12 @@ static void fill_floor(void)
     }
 }
 
+static void settle(void)
+{
+    for (int i = 0; i < SETTLES; i++)
+        bench_sleep(SETTLE_NS);
+}
+
 static uint64_t taken(uint64_t before, uint64_t count)
 {
     uint64_t now = bench_available();
@@ -78,7 +85,7 @@ static uint64_t measure(void (*fill)(void))
     pid_t pid;
 
     bench_need(pipe(fds) < 0 ? -errno : 0, "pipe");
-    bench_sleep(SETTLE_NS);
+    settle();
     before = bench_available();
     pid = fork();
     bench_need(pid < 0 ? -errno : 0, "fork");
@@ -91,7 +98,7 @@ static uint64_t measure(void (*fill)(void))
     close(fds[1]);
     bench_need(read(fds[0], &byte, 1) == 1 ? 0 : -EIO, "a contender's process");
     close(fds[0]);
-    bench_sleep(SETTLE_NS);
+    settle();
     each = taken(before, VMS);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
@@ -133,12 +140,12 @@ static uint64_t measure_qemu(char *firmware)
     uint64_t before;
     uint64_t each;
 
-    bench_sleep(SETTLE_NS);
+    settle();
     before = bench_available();
     for (int i = 0; i < QEMUS; i++)
         bench_need(-posix_spawn(&pids[i], qemu, NULL, NULL, arguments, environ), qemu);
     bench_sleep(START_NS);
-    bench_sleep(SETTLE_NS);
+    settle();
     each = taken(before, QEMUS);
     for (int i = 0; i < QEMUS; i++) {
         bench_need(waitpid(pids[i], NULL, WNOHANG) == 0 ? 0 : -ECHILD, "QEMU ended");
