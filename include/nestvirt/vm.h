@@ -145,7 +145,8 @@ int nestvirt_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 
 /*
  * Lets the guest run and returns at once. States built, stopped, failed (the last two build
- * first). Errors: -EBUSY in other states, -EALREADY when running; those of build.
+ * first). Errors: -EBUSY in other states, -EALREADY when running; those of build; -EAGAIN if KVM
+ * cannot make its own thread of the VM, which stays built.
  */
 int nestvirt_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 

@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/tags.h"
 #include "core/util.h"
+#include "host/limits.h"
 #include "host/thread.h"
 
 /* Marks the event of wake_fd; no place has this number. */
@@ -136,7 +137,7 @@ static int loop_open(struct nestvirt_loop *loop, struct nestvirt_error **ret_err
     r = nv_thread_create(&loop->thread, NULL, loop_main, loop);
     if (r < 0)
         return nv_fail_sys(ret_error, -r, "event loop", "pthread_create",
-                           "raise the limit on processes and threads");
+                           nv_limit_hint(-r, 0, "raise the limit on processes and threads").s);
     loop->has_thread = true;
     return 0;
 }

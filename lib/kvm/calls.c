@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "core/util.h"
 #include "kvm/kvm.h"
 
 static int real_open(const char *path)
@@ -52,10 +53,6 @@ int nv_kvm_call(const struct nestvirt_host *host, int fd, unsigned long request,
 static const char *remedy(int code)
 {
     switch (code) {
-    case -EMFILE:
-        return "raise the limit on open files (ulimit -n)";
-    case -ENFILE:
-        return "raise fs.file-max";
     case -ENOMEM:
         return "free memory on the host, or raise the limits on locked memory and mappings";
     case -ENOSPC:
@@ -74,6 +71,20 @@ int nv_kvm_call_named(const struct nestvirt_host *host, int fd, unsigned long re
     int r = nv_kvm_call(host, fd, request, argument);
 
     if (r < 0)
-        return nv_fail_sys(ret_error, -r, object, request_name, remedy(r));
+        return nv_fail_sys(ret_error, -r, object, request_name, nv_limit_hint(-r, 0, remedy(r)).s);
     return r;
+}
+
+/* Of the host's memory, measured and rounded up. */
+#define VM_BYTES NV_KIB(512)
+#define VCPU_BYTES NV_KIB(128)
+#define DEVICE_BYTES NV_KIB(128)
+
+enum { SLOT_BYTES = 10 }; /* of a shadow page's bookkeeping: 2.5 MiB for each GiB */
+
+uint64_t nv_kvm_idle_bytes(bool has_paging, uint32_t vcpus, uint32_t devices, uint64_t memory)
+{
+    const uint64_t slots = has_paging ? 0 : memory / NV_PAGE_SIZE * SLOT_BYTES;
+
+    return VM_BYTES + vcpus * VCPU_BYTES + devices * DEVICE_BYTES + slots;
 }

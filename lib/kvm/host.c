@@ -2,10 +2,12 @@
 /* Owns the host object: opening KVM, learning its capabilities, the mark that shows a fork. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "core/cleanup.h"
@@ -115,6 +117,21 @@ static void learn_features(struct nestvirt_host *host)
         host->info.features |= NESTVIRT_HOST_INTERPRETED;
 }
 
+/*
+ * Linux 6.13 and later. Earlier it comes with the VM, and there the first run is better left to
+ * the vCPU's own thread: up to 6.11 another one waits for a grace period after it.
+ */
+static bool has_late_thread(void)
+{
+    struct utsname name;
+    unsigned major = 0;
+    unsigned minor = 0;
+
+    if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+        return false;
+    return major > 6 || (major == 6 && minor >= 13);
+}
+
 static int learn(struct nestvirt_host *host, const char *path, struct nestvirt_error **ret_error)
 {
     int vcpus = check_extension(host, KVM_CAP_MAX_VCPUS);
@@ -130,6 +147,7 @@ static int learn(struct nestvirt_host *host, const char *path, struct nestvirt_e
     host->can_set_tss = check_extension(host, KVM_CAP_SET_TSS_ADDR) > 0;
     host->can_set_identity_map = check_extension(host, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0;
     host->has_kvmclock_ctrl = check_extension(host, KVM_CAP_KVMCLOCK_CTRL) > 0;
+    host->has_late_thread = has_late_thread();
     host->cpuid.list.nent = NV_KVM_CPUID_MAX;
     r = nv_kvm_try(host, host->fd, KVM_GET_SUPPORTED_CPUID, &host->cpuid, path, ret_error);
     if (r < 0)
@@ -144,7 +162,8 @@ static int make_fork_mark(struct nestvirt_host *host, struct nestvirt_error **re
         mmap(NULL, NV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED)
-        return nv_fail_sys(ret_error, errno, "host", "mmap", "raise the limit on mappings");
+        return nv_fail_sys(ret_error, errno, "host", "mmap",
+                           nv_limit_hint(errno, 0, "raise the limit on mappings").s);
     host->fork_mark = page;
     if (madvise(page, NV_PAGE_SIZE, MADV_WIPEONFORK) < 0)
         return nv_fail_sys(ret_error, errno, "host", "madvise(MADV_WIPEONFORK)",
@@ -166,6 +185,7 @@ int nv_host_open(const struct nv_kvm_ops *ops, const char *path, int fd,
     host->fd = -1;
     atomic_init(&host->references, 1);
     nv_stacks_init(&host->stacks);
+    nv_headroom_init(&host->headroom);
     r = make_fork_mark(host, ret_error);
     if (r == 0) {
         r = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : open_device(ops, path, ret_error);
@@ -203,5 +223,6 @@ void nv_host_unref(struct nestvirt_host *host)
     if (host->fork_mark)
         munmap((void *)host->fork_mark, NV_PAGE_SIZE);
     nv_stacks_destroy(&host->stacks);
+    nv_headroom_destroy(&host->headroom);
     free(host);
 }

@@ -11,6 +11,7 @@
 #include <nestvirt/host.h>
 
 #include "core/error.h"
+#include "host/limits.h"
 #include "host/stacks.h"
 
 /* How the library reaches KVM; tests put others in its place. All return -errno on failure. */
@@ -39,7 +40,7 @@ union nv_cpuid {
     uint8_t room[sizeof(struct kvm_cpuid2) + NV_KVM_CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
 };
 
-/* /dev/kvm opened once: immutable after opening, but for the reference count and the stacks. */
+/* /dev/kvm opened once: immutable after opening, but for the counts, stacks and headroom. */
 struct nestvirt_host {
     uint32_t tag;
     atomic_uint references;
@@ -47,12 +48,20 @@ struct nestvirt_host {
     int fd;
     volatile uint32_t *fork_mark; /* a page that a child finds wiped */
     struct nestvirt_host_info info;
-    struct nv_stacks stacks; /* of its VMs' vCPU threads; has its own lock */
+    struct nv_stacks stacks;     /* of its VMs' vCPU threads; has its own lock */
+    struct nv_headroom headroom; /* of memory; has its own lock */
     bool can_set_tss;
     bool can_set_identity_map;
     bool has_kvmclock_ctrl;
+    bool has_late_thread; /* KVM makes its own thread of a VM at the first run */
     union nv_cpuid cpuid;
 };
+
+/*
+ * Bytes that an idle VM takes of the host's memory at most. has_paging: the processor translates
+ * guests' pages; elsewhere KVM keeps 10 bytes for each page of RAM, touched or not.
+ */
+uint64_t nv_kvm_idle_bytes(bool has_paging, uint32_t vcpus, uint32_t devices, uint64_t memory);
 
 /* Opens a host through ops; fd -1: open path. */
 int nv_host_open(const struct nv_kvm_ops *ops, const char *path, int fd,

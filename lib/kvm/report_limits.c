@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/util.h"
 #include "host/cgroup_limit.h"
+#include "host/limits.h"
 #include "kvm/report.h"
 
 /* What stands in an item of a limit, and is left for a plan. */
@@ -18,9 +19,6 @@ struct row {
     const char *remedy;
     enum nv_room_kind room; /* NV_ROOMS: none */
 };
-
-/* Capabilities with which RLIMIT_NPROC does not count (setrlimit(2), capabilities(7)). */
-#define CAPS_ABOVE_NPROC (1ull << 21 | 1ull << 24)
 
 static const char *amount(struct nv_survey *survey, uint64_t limit)
 {
@@ -106,19 +104,6 @@ static uint64_t status_bytes(struct nv_survey *survey, const char *key)
     return kib * 1024;
 }
 
-/* All threads of the host: the number behind the stroke of proc/loadavg. */
-static uint64_t count_threads(struct nv_survey *survey)
-{
-    char text[128];
-    const char *stroke;
-    uint64_t count;
-
-    if (nv_facts_text(&survey->tree, "proc/loadavg", text, sizeof(text)) < 0)
-        return UINT64_MAX;
-    stroke = strchr(text, '/');
-    return stroke && nv_facts_number(stroke + 1, &count) ? count : UINT64_MAX;
-}
-
 static void add_files(struct nv_survey *survey)
 {
     static const struct row own = { "limit.open_files", "open files of this process",
@@ -146,19 +131,6 @@ static void add_files(struct nv_survey *survey)
         add_unknown(survey, &system, r ? r : -EINVAL);
 }
 
-/* True if the limit on a user's processes does not count for this one. */
-static bool is_above_nproc(struct nv_survey *survey)
-{
-    char text[64];
-    uint64_t uid;
-
-    if (nv_facts_field(&survey->tree, "proc/self/status", "Uid", text, sizeof(text)) == 0 &&
-        nv_facts_number(text, &uid) && uid == 0)
-        return true;
-    return nv_facts_field(&survey->tree, "proc/self/status", "CapEff", text, sizeof(text)) == 0 &&
-           (strtoull(text, NULL, 16) & CAPS_ABOVE_NPROC);
-}
-
 static void add_threads(struct nv_survey *survey)
 {
     static const struct row own = { "limit.processes", "threads of this user",
@@ -174,11 +146,12 @@ static void add_threads(struct nv_survey *survey)
                                       "pids.max of the cgroup and those above",
                                       "raise pids.max, or TasksMax= of the service",
                                       NV_ROOM_GROUP_PIDS };
-    const uint64_t used = count_threads(survey);
+    const uint64_t threads_now = nv_limit_count_threads(&survey->tree);
+    const uint64_t used = threads_now ? threads_now : UINT64_MAX;
     struct nv_cgroup_limit limit;
     int r;
 
-    if (is_above_nproc(survey))
+    if (nv_limit_is_above_nproc(&survey->tree))
         add_limit(survey, &own, UINT64_MAX, UINT64_MAX, "root and CAP_SYS_RESOURCE are above it");
     else /* of this user, at most as many as of all */
         add_own(survey, &own, "Max processes", used);

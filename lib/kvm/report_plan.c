@@ -26,14 +26,6 @@ enum {
     DEVICE_THREADS = 2 /* of a disk */
 };
 
-/* Bytes that an idle VM, a vCPU and a device take of the host's memory, measured and rounded up. */
-#define VM_BYTES NV_KIB(512)
-#define VCPU_BYTES NV_KIB(128)
-#define DEVICE_BYTES NV_KIB(128)
-
-/* Where KVM keeps shadow pages, it keeps 10 bytes for each page of RAM: 2.5 MiB for each GiB. */
-enum { SLOT_BYTES = 10 };
-
 /* Page tables that translate memory once touched: those of the process and those of KVM. */
 enum { TABLE_BYTES = 16 };
 
@@ -65,8 +57,8 @@ static void count_costs(const struct nestvirt_report *report,
     const uint64_t files = config->files + count(config, VM_DESCRIPTORS, VCPU_DESCRIPTORS,
                                                  LOOP_DESCRIPTORS, DEVICE_DESCRIPTORS);
     const uint64_t threads = count(config, VM_THREADS, VCPU_THREADS, LOOP_THREADS, DEVICE_THREADS);
-    const uint64_t idle = VM_BYTES + config->vcpus * VCPU_BYTES + config->devices * DEVICE_BYTES +
-                          (report->has_paging ? 0 : pages * SLOT_BYTES);
+    const uint64_t idle =
+        nv_kvm_idle_bytes(report->has_paging, config->vcpus, config->devices, config->memory_size);
     const uint64_t mapped = config->memory_size + threads * NV_STACK_SIZE;
 
     memset(cost, 0, sizeof(*cost));

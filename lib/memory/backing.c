@@ -12,6 +12,7 @@
 #include "core/cleanup.h"
 #include "core/util.h"
 #include "host/file.h"
+#include "host/limits.h"
 #include "host/thread.h"
 #include "memory/region.h"
 
@@ -151,7 +152,8 @@ static int fail_map(const struct nv_memory_region *region, uint32_t number, int 
         return nv_fail(ret_error, -ENOTSUP, name.s, "use another page size or backing",
                        "this host has no huge pages of 0x%llx bytes",
                        (unsigned long long)region->page_size);
-    return nv_fail_sys(ret_error, sys_errno, name.s, "mmap", map_hint);
+    return nv_fail_sys(ret_error, sys_errno, name.s, "mmap",
+                       nv_limit_hint(sys_errno, region->config.length, map_hint).s);
 }
 
 /*

@@ -160,6 +160,20 @@ int nv_memory_prefault(struct nv_memory *memory, struct nestvirt_error **ret_err
     return r;
 }
 
+uint64_t nv_memory_prefaulted(const struct nv_memory *memory)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX; i++) {
+        const struct nestvirt_memory_config *config = &memory->regions[i].config;
+
+        if (memory->regions[i].used && config->flags & NESTVIRT_MEMORY_PREFAULT &&
+            config->backing != NESTVIRT_BACKING_HUGETLB && config->backing != NESTVIRT_BACKING_FD)
+            bytes += config->length;
+    }
+    return bytes;
+}
+
 static const struct nv_memory_slot *find_slot(const struct nv_memory *memory, uint64_t address)
 {
     uint32_t low = 0;

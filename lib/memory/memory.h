@@ -80,6 +80,8 @@ int nv_memory_remove(struct nv_memory *memory, uint32_t region, struct nestvirt_
 int nv_memory_reset(struct nv_memory *memory, struct nestvirt_error **ret_error);
 
 /* Touches the pages of regions that ask for it. */
+/* Bytes that the prefault takes of the host's free memory at most, the first time. */
+uint64_t nv_memory_prefaulted(const struct nv_memory *memory);
 int nv_memory_prefault(struct nv_memory *memory, struct nestvirt_error **ret_error);
 
 /* KSM on or off for a region. Errors: memory.h (public). */

@@ -115,7 +115,8 @@ static int create_vcpu(struct nestvirt_vcpu *vcpu, const struct nv_cpuid_masks *
     vcpu->fd = r;
     r = group->host->ops->map(vcpu->fd, group->host->info.vcpu_mmap_size, &run);
     if (r < 0)
-        return nv_fail_sys(ret_error, -r, name.s, "mmap", "raise the limit on mappings");
+        return nv_fail_sys(ret_error, -r, name.s, "mmap",
+                           nv_limit_hint(-r, 0, "raise the limit on mappings").s);
     pthread_mutex_lock(&vcpu->lock);
     vcpu->run = run;
     pthread_mutex_unlock(&vcpu->lock);
@@ -144,23 +145,27 @@ static int set_thread_mask(struct nestvirt_vcpu *vcpu, struct nestvirt_error **r
     return 0;
 }
 
+static const char threads_hint[] = "raise the limit on processes and threads (ulimit -u, pids.max)";
+
 static int start_thread(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error)
 {
     struct nv_group *group = vcpu->group;
-    int r = -ENOMEM;
+    int r;
 
     if (vcpu->has_thread)
         return 0;
     vcpu->epoch = group->epoch;
     vcpu->errand = group->errand.number;
     vcpu->stack = nv_stacks_take(&group->host->stacks);
-    if (vcpu->stack)
-        r = nv_thread_create(&vcpu->thread, vcpu->stack, vcpu_main, vcpu);
+    if (!vcpu->stack)
+        return nv_fail_sys(ret_error, ENOMEM, nv_vcpu_name(vcpu).s, "mmap of a stack",
+                           nv_limit_hint(ENOMEM, NV_STACK_SIZE, "raise the limit on mappings").s);
+    r = nv_thread_create(&vcpu->thread, vcpu->stack, vcpu_main, vcpu);
     if (r < 0) {
         nv_stacks_give(&group->host->stacks, vcpu->stack);
         vcpu->stack = NULL;
         return nv_fail_sys(ret_error, -r, nv_vcpu_name(vcpu).s, "pthread_create",
-                           "raise the limit on processes and threads (ulimit -u, pids.max)");
+                           nv_limit_hint(-r, 0, threads_hint).s);
     }
     vcpu->has_thread = true;
     return 0;
@@ -230,6 +235,16 @@ void nv_group_send(struct nv_group *group, nv_errand_fn *fn, void *user_data,
         count += group->vcpus[i].has_thread ? 1 : 0;
     NV_GUARD(&group->lock);
     nv_errand_run(&group->errand, &group->lock, &group->changed, count, fn, user_data, result);
+}
+
+int nv_group_prepare(struct nv_group *group, struct nestvirt_error **ret_error)
+{
+    int r = group->host->has_late_thread ? nv_vcpu_run_nothing(&group->vcpus[0]) : 0;
+
+    if (r < 0)
+        return nv_fail_sys(ret_error, -r, nv_vcpu_name(&group->vcpus[0]).s, "KVM_RUN",
+                           nv_limit_hint(-r, 0, threads_hint).s);
+    return 0;
 }
 
 void nv_group_release(struct nv_group *group)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/cleanup.h"
 #include "core/util.h"
 #include "vcpu/vcpu.h"
 
@@ -336,4 +337,17 @@ int nv_vcpu_settle(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error
         return 0;
     return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s, "resume the VM and try again",
                    "did not complete its last instruction");
+}
+
+int nv_vcpu_run_nothing(struct nestvirt_vcpu *vcpu)
+{
+    uint8_t was_kicked;
+    int r;
+
+    NV_GUARD(&vcpu->lock);
+    was_kicked = vcpu->run->immediate_exit;
+    vcpu->run->immediate_exit = 1;
+    r = vcpu->group->host->ops->ioctl(vcpu->fd, KVM_RUN, NULL);
+    vcpu->run->immediate_exit = was_kicked;
+    return r == -EAGAIN || r == -ENOMEM ? r : 0; /* others belong to the run */
 }

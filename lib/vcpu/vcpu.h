@@ -110,6 +110,13 @@ void nv_group_send(struct nv_group *group, nv_errand_fn *fn, void *user_data,
                    struct nv_errand_result *result);
 
 /*
+ * Before the first release of a build: KVM makes a thread of its own for the VM (Linux 6.13). Here
+ * a limit on threads is an error, while a vCPU would try again for ever; and not in the build,
+ * because the thread keeps the privileges of the one that made it.
+ */
+int nv_group_prepare(struct nv_group *group, struct nestvirt_error **ret_error);
+
+/*
  * Lets the vCPUs run. Called with the lock held, together with the change of state; the caller
  * then broadcasts group->changed, best without the lock, which the woken threads want.
  */
@@ -170,6 +177,12 @@ enum nv_step {
  * and carries the answer to a read delivered before.
  */
 enum nv_step nv_vcpu_run(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit);
+
+/*
+ * Enters KVM_RUN on this thread and leaves before any instruction, for what KVM makes at the first
+ * run; nobody is in run. -EAGAIN or -ENOMEM if it could not.
+ */
+int nv_vcpu_run_nothing(struct nestvirt_vcpu *vcpu);
 
 /* Tries to complete an instruction interpreted hosts refuse; true if the vCPU can go on. */
 bool nv_vcpu_fixup(struct nestvirt_vcpu *vcpu, const struct nestvirt_exit *exit);

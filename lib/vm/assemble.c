@@ -11,6 +11,18 @@
 #include "vm/state.h"
 #include "vm/vm.h"
 
+/* What must be there at once: KVM's own, and regions that are to be filled. */
+static int check_headroom(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
+{
+    const bool has_paging = !(vm->host->info.features & NESTVIRT_HOST_INTERPRETED);
+    uint64_t bytes = nv_kvm_idle_bytes(has_paging, vm->group.count, vm->device_count,
+                                       nv_memory_total(&vm->memory));
+
+    if (vm->state == NESTVIRT_STATE_NEW) /* later it is there already */
+        bytes += nv_memory_prefaulted(&vm->memory);
+    return nv_headroom_take(&vm->host->headroom, bytes, nv_vm_name(vm).s, ret_error);
+}
+
 static int create_vm(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     int r = nv_kvm_try(vm->host, vm->host->fd, KVM_CREATE_VM, 0, nv_vm_name(vm).s, ret_error);
@@ -209,8 +221,10 @@ int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     struct nv_cpu_start start = { 0 };
     bool had_loop = vm->loop;
-    int r = ensure_loop(vm, ret_error);
+    int r = check_headroom(vm, ret_error);
 
+    if (r >= 0)
+        r = ensure_loop(vm, ret_error);
     if (r >= 0)
         r = build_devices(vm, ret_error);
     if (r >= 0)

@@ -114,11 +114,12 @@ static void release(struct nestvirt_vm *vm)
 
 int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
+    int r;
+
     if (vm->state == NESTVIRT_STATE_RUNNING)
         return refuse(vm, -EALREADY, "start", "it runs", ret_error);
     if (has_stopped(vm)) {
-        int r = nv_vm_build(vm, ret_error);
-
+        r = nv_vm_build(vm, ret_error);
         if (r < 0)
             return r;
     }
@@ -126,9 +127,13 @@ int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         return refuse(vm, -EBUSY, "start", "call nestvirt_vm_resume", ret_error);
     if (vm->state != NESTVIRT_STATE_BUILT)
         return refuse(vm, -EBUSY, "start", "call nestvirt_vm_build first", ret_error);
+    r = nv_group_prepare(&vm->group, ret_error);
+    if (r < 0) {
+        nv_error_prefix(ret_error, nv_vm_name(vm).s);
+        return r;
+    }
     if (vm->is_loaded) {
-        int r = nv_vm_go_on(vm, ret_error);
-
+        r = nv_vm_go_on(vm, ret_error);
         if (r < 0)
             return r;
     }

@@ -13,6 +13,7 @@
 #include "core/util.h"
 #include "host/file.h"
 #include "state/template.h"
+#include "host/limits.h"
 #include "vm/numa.h"
 
 struct nv_text nv_vm_name(const struct nestvirt_vm *vm)
@@ -23,7 +24,7 @@ struct nv_text nv_vm_name(const struct nestvirt_vm *vm)
 int nv_vm_fail_memory(const struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     return nv_fail_sys(ret_error, ENOMEM, nv_vm_name(vm).s, "malloc",
-                       "free memory in this process");
+                       nv_limit_hint(ENOMEM, 0, "free memory in this process").s);
 }
 
 bool nv_vm_is_own_thread(struct nestvirt_vm *vm)
@@ -147,7 +148,8 @@ int nv_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config *confi
     int r;
 
     if (!vm)
-        return nv_fail_sys(ret_error, ENOMEM, "vm", "malloc", "free memory in this process");
+        return nv_fail_sys(ret_error, ENOMEM, "vm", "malloc",
+                           nv_limit_hint(ENOMEM, 0, "free memory in this process").s);
     vm->tag = NV_TAG_VM;
     vm->host = nv_host_ref(host);
     snprintf(vm->name, sizeof(vm->name), "%s", config->name ? config->name : "vm");
@@ -175,7 +177,7 @@ int nv_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config *confi
         (struct nv_group_owner){ .owner = vm, .parked = on_parked, .unhandled = on_unhandled };
     r = nv_group_init(&vm->group, config->vcpus);
     if (r < 0)
-        nv_fail_sys(ret_error, -r, nv_vm_name(vm).s, "malloc", "free memory in this process");
+        nv_vm_fail_memory(vm, ret_error);
     else
         r = add_memory(vm, config, ret_error);
     if (r < 0) {

@@ -2,10 +2,12 @@
 /* Owns time, series of measurements, and the report. */
 #include "bench.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -140,6 +142,8 @@ static void judge(struct bench_report *report, const struct bench_line *line, do
 
 static void print_json(const struct bench_line *line, double p50, double p99)
 {
+    const char *unit = line->unit ? line->unit : "ns";
+
     printf("{\"name\":\"%s\",\"ratio\":%.3f,\"p50\":%.3f,\"p99\":%.3f,\"rounds\":%zu", line->name,
            p50, p50, p99, line->ours->count);
     if (line->target != 0)
@@ -150,11 +154,10 @@ static void print_json(const struct bench_line *line, double p50, double p99)
                verdict(line, p99, line->target_p99));
     if (line->at)
         printf(",\"at\":\"%s\"", line->at);
-    printf(",\"ours_p50_ns\":%llu,\"ours_p99_ns\":%llu,\"base_p50_ns\":%llu,\"base_p99_ns\":%llu",
-           (unsigned long long)bench_percentile(line->ours, 50),
-           (unsigned long long)bench_percentile(line->ours, 99),
-           (unsigned long long)bench_percentile(line->base, 50),
-           (unsigned long long)bench_percentile(line->base, 99));
+    for (int i = 0; i < 4; i++)
+        printf(
+            ",\"%s_p%d_%s\":%llu", i < 2 ? "ours" : "base", i % 2 ? 99 : 50, unit,
+            (unsigned long long)bench_percentile(i < 2 ? line->ours : line->base, i % 2 ? 99 : 50));
     printf("%s}\n", line->extra ? line->extra : "");
     fflush(stdout);
 }
@@ -162,15 +165,16 @@ static void print_json(const struct bench_line *line, double p50, double p99)
 static void print_text(const struct bench_line *line, double p50, double p99)
 {
     char target[32] = "-";
+    const char *unit = line->unit ? "thousand" : "us";
 
     if (line->target != 0)
         snprintf(target, sizeof(target), "%s %.2f",
                  line->kind == BENCH_COST ? "<=" : ">=", line->target);
     fprintf(stderr,
-            "%-16s %-14s ratio %6.3f (p99 %6.3f)  target %-8s %-6s  ours %9.1f us  base %9.1f us\n",
+            "%-16s %-14s ratio %6.3f (p99 %6.3f)  target %-8s %-6s  ours %9.1f %s  base %9.1f %s\n",
             line->name, line->at ? line->at : "", p50, p99, target,
-            verdict(line, p50, line->target), (double)bench_percentile(line->ours, 50) / 1000,
-            (double)bench_percentile(line->base, 50) / 1000);
+            verdict(line, p50, line->target), (double)bench_percentile(line->ours, 50) / 1000, unit,
+            (double)bench_percentile(line->base, 50) / 1000, unit);
 }
 
 void bench_print(struct bench_report *report, const struct bench_line *line)
@@ -202,6 +206,31 @@ void bench_skip(const char *reason)
 {
     printf("skipped: %s\n", reason);
     exit(BENCH_SKIP);
+}
+
+uint64_t bench_available(void)
+{
+    FILE *file = fopen("/proc/meminfo", "re");
+    unsigned long long kib = 0;
+    char line[128];
+
+    while (file && fgets(line, sizeof(line), file))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return kib * 1024;
+}
+
+void bench_need_files(uint64_t count)
+{
+    struct rlimit limit;
+
+    bench_need(getrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0, "getrlimit");
+    limit.rlim_cur = limit.rlim_max;
+    bench_need(setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0, "setrlimit");
+    if (limit.rlim_max < count)
+        bench_skip("too few open files: raise the hard limit (ulimit -Hn)");
 }
 
 void bench_need_kvm(void)

@@ -23,7 +23,7 @@ void bench_sleep(long ns);
 /* Sleeps, for what the kernel still has to do after a VM is gone. */
 void bench_settle(void);
 
-/* Measurements of one contender, in nanoseconds. Zeroed is empty. */
+/* Measurements of one contender, in nanoseconds or what the line says. Zeroed is empty. */
 struct bench_series {
     uint64_t *ns;
     size_t count;
@@ -50,6 +50,7 @@ struct bench_line {
     double target;     /* of the ratio at p50; 0 for none */
     double target_p99; /* of the ratio at p99; 0 for none */
     double nonsense;   /* a ratio at p50 this bad is an error; 0: twice as bad as the target */
+    const char *unit;  /* of the measurements, NULL: ns */
     const char *at;    /* under which condition, NULL for none */
     const char *extra; /* further JSON fields, each with a comma before it; NULL for none */
     const struct bench_series *ours;
@@ -75,6 +76,12 @@ void bench_need(int r, const char *what);
 
 /* Ends the program as skipped, with the reason. */
 void bench_skip(const char *reason) __attribute__((noreturn));
+
+/* MemAvailable, in bytes. */
+uint64_t bench_available(void);
+
+/* Raises this process's limit on open files to the hard one; skips below so many. */
+void bench_need_files(uint64_t count);
 
 /* Skips the program unless /dev/kvm opens. */
 void bench_need_kvm(void);

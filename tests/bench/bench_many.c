@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,9 +25,10 @@ enum {
     WARM = 20,              /* made and freed beforehand */
     FDS_PER_VM = 4,         /* of one contender, at most */
     MEMORY_SIZE = 16 << 20, /* of each guest */
-    AVAILABLE_KIB = 6 << 20,
-    NONSENSE_GROWTH = 10 /* times the growth of the floor */
+    NONSENSE_GROWTH = 10    /* times the growth of the floor */
 };
+
+#define AVAILABLE (6ull << 30)
 
 struct times {
     uint64_t ns[CHUNK];
@@ -222,32 +222,6 @@ static void report_freed(struct bench_report *report, const struct bench_series 
                                               .base = &times[1] });
 }
 
-static void raise_limit(void)
-{
-    struct rlimit limit;
-
-    bench_need(getrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0, "getrlimit");
-    limit.rlim_cur = limit.rlim_max;
-    bench_need(setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0, "setrlimit");
-    if (limit.rlim_max < VMS * FDS_PER_VM)
-        bench_skip("2,000 VMs need 8,000 open files: raise the hard limit (ulimit -Hn)");
-}
-
-static void check_memory(void)
-{
-    FILE *file = fopen("/proc/meminfo", "re");
-    unsigned long long kib = 0;
-    char line[128];
-
-    while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-            break;
-    if (file)
-        fclose(file);
-    if (kib < AVAILABLE_KIB)
-        bench_skip("2,000 VMs twice need 6 GiB of available memory");
-}
-
 int main(int argc, char **argv)
 {
     const struct contender contenders[] = {
@@ -261,8 +235,9 @@ int main(int argc, char **argv)
 
     bench_begin(&report, &argc, argv);
     bench_need_kvm();
-    raise_limit();
-    check_memory();
+    bench_need_files(VMS * FDS_PER_VM);
+    if (bench_available() < AVAILABLE)
+        bench_skip("2,000 VMs twice need 6 GiB of available memory");
     for (int i = 0; i < 2; i++)
         fds[i] = spawn(&contenders[i]);
     in_turns(fds, 'c', created);

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the tests of a bad neighbour among 200 VMs: whatever it does, the others lose no more than
+ * they lose to one that merely spins; and of a process that is stopped and continued.
+ *
+ * The two neighbours take turns, a window of time each, so that what else the machine does hits
+ * both alike. Progress is counted by the CPU time that this process gets, of which all that a
+ * neighbour makes the library do is a part; the ratio is compared by its median.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "crowd.h"
+#include "guests.h"
+#include "script.h"
+#include "support.h"
+
+enum {
+    OTHERS = 199,
+    MEMORY = 1 << 20,
+    ROUNDS = 11,
+    STARTS_MIN = 3, /* among so many others each start takes several turns */
+    WINDOW_US = 150000,
+    SETTLE_US = 30000, /* after the neighbours have changed places */
+    STOPS = 4,
+    STOPPED_OTHERS = 50
+};
+
+#define KEPT 0.95 /* of the progress beside one that spins */
+
+static struct nestvirt_host *host;
+static struct crowd *others;
+
+/* Somebody next door: run() lets it do what it does, rest() makes it do nothing. */
+struct neighbour {
+    struct nestvirt_vm *vm;
+    bool is_started_anew; /* each time it has ended */
+    atomic_bool is_running;
+    atomic_uint starts;
+    pthread_t thread;
+};
+
+/*
+ * Among 200 that spin a turn comes twice a second. The test itself does not wait for one, nor does
+ * a neighbour that is to be paused; without the right to this all takes longer. What a thread
+ * starts is not the same.
+ */
+static void come_first(pid_t tid, bool on)
+{
+    const struct sched_param param = { .sched_priority = on ? 1 : 0 };
+
+    sched_setscheduler(tid, (on ? SCHED_FIFO : SCHED_OTHER) | SCHED_RESET_ON_FORK, &param);
+}
+
+static void *start_again_and_again(void *argument)
+{
+    struct neighbour *neighbour = argument;
+
+    while (atomic_load(&neighbour->is_running)) {
+        if (nestvirt_vm_start(neighbour->vm, NULL) < 0 ||
+            nestvirt_vm_wait(neighbour->vm, 10000, NULL, NULL) < 0)
+            break;
+        atomic_fetch_add(&neighbour->starts, 1);
+    }
+    return NULL;
+}
+
+static void hurry(const struct neighbour *neighbour, bool on)
+{
+    struct nestvirt_thread_info info;
+
+    nestvirt_thread_info_init(&info, sizeof(info));
+    for (uint32_t i = 0; nestvirt_thread_get(neighbour->vm, i, &info, NULL) == 0; i++)
+        if (info.kind == NESTVIRT_THREAD_VCPU)
+            come_first(info.tid, on);
+}
+
+static void run(struct neighbour *neighbour)
+{
+    hurry(neighbour, false);
+    if (!neighbour->is_started_anew) {
+        ck_nv_ok(nestvirt_vm_resume(neighbour->vm, &error));
+        return;
+    }
+    atomic_store(&neighbour->is_running, true);
+    ck_assert_int_eq(pthread_create(&neighbour->thread, NULL, start_again_and_again, neighbour), 0);
+    /* It is the vCPU that takes its turns. */
+    pthread_setschedparam(neighbour->thread, SCHED_FIFO, &(struct sched_param){ 1 });
+}
+
+static void rest(struct neighbour *neighbour)
+{
+    hurry(neighbour, true);
+    if (!neighbour->is_started_anew) {
+        ck_nv_ok(nestvirt_vm_pause(neighbour->vm, &error));
+        return;
+    }
+    atomic_store(&neighbour->is_running, false);
+    pthread_join(neighbour->thread, NULL);
+}
+
+static struct neighbour settle_in(struct nestvirt_vm *vm, bool is_started_anew)
+{
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    if (!is_started_anew) {
+        ck_nv_ok(nestvirt_vm_start(vm, &error));
+        ck_nv_ok(nestvirt_vm_pause(vm, &error));
+    }
+    return (struct neighbour){ .vm = vm, .is_started_anew = is_started_anew };
+}
+
+/* The CPU time of all threads of this process, in seconds: what other programs take does not count.
+ */
+static double cpu_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static double sum_of_progress(void)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < others->count; i++)
+        sum += crowd_progress(others, i);
+    return sum;
+}
+
+/* What all others together do in a second of this process while the neighbour is up. */
+static double measure(struct neighbour *neighbour)
+{
+    double progress;
+    double start;
+
+    run(neighbour);
+    usleep(SETTLE_US);
+    start = cpu_s();
+    progress = sum_of_progress();
+    usleep(WINDOW_US);
+    progress = sum_of_progress() - progress;
+    start = cpu_s() - start;
+    rest(neighbour);
+    return progress / start;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void compare_neighbours(const char *name, struct neighbour *bad)
+{
+    struct neighbour polite = settle_in(GUEST_NEW(host, spin), false);
+    double ratios[ROUNDS];
+    double bad_rate = 0;
+    double rate = 0;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        /* First one, then the other; in the next round the other way round. */
+        if (i % 2)
+            bad_rate = measure(bad);
+        rate = measure(&polite);
+        if (i % 2 == 0)
+            bad_rate = measure(bad);
+        ratios[i] = bad_rate / rate;
+    }
+    qsort(ratios, ROUNDS, sizeof(ratios[0]), compare);
+    printf("%s: others keep %.3f of %.0f steps a second (%.3f to %.3f)\n", name, ratios[ROUNDS / 2],
+           rate, ratios[0], ratios[ROUNDS - 1]);
+    ck_assert_int_eq(nestvirt_vm_free(polite.vm), 0);
+    ck_assert_msg(ratios[ROUNDS / 2] > KEPT, "the others keep %.3f only", ratios[ROUNDS / 2]);
+    ck_assert_uint_eq(crowd_find_bad(others), others->count);
+}
+
+START_TEST(test_starts_and_triple_faults)
+{
+    struct neighbour bad =
+        settle_in(GUEST_NEW(host, triple_fault, .mode = NESTVIRT_MODE_PROTECTED), true);
+
+    compare_neighbours("starts and triple faults", &bad);
+    printf("%u of them\n", atomic_load(&bad.starts));
+    ck_assert_uint_ge(atomic_load(&bad.starts), STARTS_MIN);
+    ck_assert_int_eq(nestvirt_vm_free(bad.vm), 0);
+}
+END_TEST
+
+/* The caller lets it go on each time, to the same instruction. */
+static int32_t count_faults(void *user_data, struct nestvirt_exit *exit)
+{
+    atomic_uint *faults = user_data;
+
+    if (exit->reason != NESTVIRT_EXIT_SHUTDOWN)
+        return NESTVIRT_ACTION_DEFAULT;
+    atomic_fetch_add(faults, 1);
+    return NESTVIRT_ACTION_RESUME;
+}
+
+START_TEST(test_triple_faults_in_a_loop)
+{
+    struct nestvirt_vm *vm = GUEST_NEW(host, triple_fault, .mode = NESTVIRT_MODE_PROTECTED);
+    struct neighbour bad;
+    atomic_uint faults = 0;
+
+    ck_nv_ok(nestvirt_vm_set_exit_handler(vm, count_faults, &faults, NULL, &error));
+    bad = settle_in(vm, false);
+    compare_neighbours("triple faults", &bad);
+    printf("%u of them\n", atomic_load(&faults));
+    ck_assert_uint_ge(atomic_load(&faults), ROUNDS);
+    ck_assert_int_eq(nestvirt_vm_free(bad.vm), 0);
+}
+END_TEST
+
+/* The guests in bytes, real mode at 0x1000. */
+static struct nestvirt_vm *make_bad(const uint8_t *code, size_t size)
+{
+    return guest_new(host, code, code + size, &(struct guest_options){ 0 });
+}
+
+START_TEST(test_interrupts_off)
+{
+    static const uint8_t code[] = { 0xfa, 0xeb, 0xfe }; /* cli; jmp . */
+    struct neighbour bad = settle_in(make_bad(code, sizeof(code)), false);
+
+    compare_neighbours("interrupts off", &bad);
+    ck_assert_int_eq(nestvirt_vm_free(bad.vm), 0);
+}
+END_TEST
+
+START_TEST(test_console_flood)
+{
+    /* mov $0x3f8, %dx; mov $'A', %al; again: out %al, %dx; jmp again */
+    static const uint8_t code[] = { 0xba, 0xf8, 0x03, 0xb0, 'A', 0xee, 0xeb, 0xfd };
+    struct nestvirt_vm *vm = make_bad(code, sizeof(code));
+    struct nestvirt_device *serial;
+    struct neighbour bad;
+    int output = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    ck_nv_ok(nestvirt_device_add(vm, "serial", &serial, &error));
+    ck_nv_ok(nestvirt_device_set_fd(serial, "output", output, &error));
+    close(output);
+    bad = settle_in(vm, false);
+    compare_neighbours("console flood", &bad);
+    ck_assert_int_eq(nestvirt_vm_free(bad.vm), 0);
+}
+END_TEST
+
+/* The loop that serves the queue is that of the others too. */
+START_TEST(test_kicks_without_end)
+{
+    struct neighbour bad;
+    struct script script;
+    uint32_t again;
+
+    script_begin(&script, host, NULL);
+    ck_nv_ok(nestvirt_vm_set_loop(script.vm, others->loop, &error));
+    ck_nv_ok(nestvirt_device_add(script.vm, "rng", &script.device, &error));
+    script_drive(&script, 0);
+    again = script.steps;
+    script_put(&script, NV_VIRTIO_REG_QUEUE_NOTIFY, 0);
+    script_jump(&script, again);
+    bad = settle_in(script.vm, false);
+    compare_neighbours("kicks without end", &bad);
+    script_end(&script);
+}
+END_TEST
+
+/* Each pauses until all are there, for among so many that spin everything takes its time. */
+static void move_in(void)
+{
+    others = crowd_new(host, MEMORY, true);
+    ck_nv_ok(nestvirt_loop_new(&others->loop, &error));
+    for (uint32_t i = 0; i < OTHERS; i++) {
+        ck_nv_ok(crowd_add(others, &error));
+        ck_assert(crowd_has_run(others, i));
+        ck_nv_ok(nestvirt_vm_pause(others->vms[i], &error));
+    }
+    for (uint32_t i = 0; i < OTHERS; i++)
+        ck_nv_ok(nestvirt_vm_resume(others->vms[i], &error));
+}
+
+static void move_out(void)
+{
+    nestvirt_loop_free(others->loop);
+    crowd_free(others);
+    others = NULL;
+}
+
+/* --- Stopped and continued --- */
+
+/* True if every VM makes progress. */
+static bool do_all_go_on(const struct crowd *crowd)
+{
+    static uint32_t before[CROWD_MAX];
+    uint32_t i;
+
+    for (i = 0; i < crowd->count; i++)
+        before[i] = crowd_progress(crowd, i);
+    for (i = 0; i < crowd->count; i++) {
+        int tries = 500;
+
+        while (crowd_progress(crowd, i) == before[i] && --tries > 0)
+            usleep(10000);
+        if (tries == 0 || nestvirt_vm_get_state(crowd->vms[i]) != NESTVIRT_STATE_RUNNING)
+            return false;
+    }
+    return true;
+}
+
+/* The process that is stopped: answers each question by whether all go on. */
+static int live(int fd)
+{
+    struct nestvirt_host *own;
+    struct crowd *crowd;
+    char word;
+
+    if (nestvirt_host_open(NULL, &own, NULL) < 0)
+        return 1;
+    crowd = crowd_new(own, MEMORY, true);
+    if (!crowd || nestvirt_loop_new(&crowd->loop, NULL) < 0)
+        return 1;
+    for (int i = 0; i < STOPPED_OTHERS; i++)
+        if (crowd_add(crowd, NULL) < 0)
+            return 1;
+    while (read(fd, &word, 1) == 1) {
+        word = do_all_go_on(crowd) ? 'y' : 'n';
+        if (write(fd, &word, 1) != 1)
+            return 1;
+    }
+    nestvirt_loop_free(crowd->loop);
+    crowd_free(crowd);
+    return nestvirt_host_free(own) < 0;
+}
+
+static char ask(int fd)
+{
+    char word = '?';
+
+    ck_assert_int_eq(write(fd, &word, 1), 1);
+    ck_assert_int_eq(read(fd, &word, 1), 1);
+    return word;
+}
+
+START_TEST(test_fault_20_stopped_and_continued)
+{
+    int status = -1;
+    int fds[2];
+    pid_t child;
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        close(fds[0]);
+        _exit(live(fds[1]));
+    }
+    close(fds[1]);
+    ck_assert_int_eq(ask(fds[0]), 'y');
+    for (int i = 0; i < STOPS; i++) {
+        ck_assert_int_eq(kill(child, SIGSTOP), 0);
+        ck_assert_int_eq(waitpid(child, &status, WUNTRACED), child);
+        ck_assert(WIFSTOPPED(status));
+        usleep(300000);
+        ck_assert_int_eq(kill(child, SIGCONT), 0);
+        ck_assert_int_eq(ask(fds[0]), 'y');
+    }
+    close(fds[0]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+Suite *nv_test_suite(void)
+{
+    Suite *suite = suite_create("kvm_neighbours");
+    TCase *tcase = support_case(suite, "neighbours", 120);
+
+    host = support_host();
+    come_first(0, true);
+    tcase_add_checked_fixture(tcase, move_in, move_out);
+    tcase_add_test(tcase, test_triple_faults_in_a_loop);
+    tcase_add_test(tcase, test_starts_and_triple_faults);
+    tcase_add_test(tcase, test_interrupts_off);
+    tcase_add_test(tcase, test_console_flood);
+    tcase_add_test(tcase, test_kicks_without_end);
+    tcase = support_case(suite, "stopped", 120);
+    tcase_add_test(tcase, test_fault_20_stopped_and_continued);
+    return suite;
+}
