@@ -12,8 +12,8 @@
 #include "core/tags.h"
 #include "core/util.h"
 #include "host/file.h"
-#include "state/template.h"
 #include "host/limits.h"
+#include "state/template.h"
 #include "vm/numa.h"
 
 struct nv_text nv_vm_name(const struct nestvirt_vm *vm)
