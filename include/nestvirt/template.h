@@ -9,7 +9,8 @@
  * nestvirt_device_get() and nestvirt_device_set_...() before the build. A disk's file has to hold
  * what the template's held when it was made: a reflink, a copy or an overlay of it. Handlers,
  * ioeventfds, interrupt pins, callbacks and the event loop are the caller's and are added again,
- * pins in the same order. nestvirt_vm_build() maps memory and puts all state back;
+ * pins in the same order. nestvirt_vm_build() maps memory and puts all state back
+ * (-ENOTSUP where this host's processor or KVM lacks what the guest uses);
  * nestvirt_vm_start() lets the guest go on where the template stood. A clone that has stopped and
  * is started again begins there once more.
  *
@@ -22,8 +23,8 @@
  * generation ID in each clone, and ACPI tells it so: Linux then makes its random numbers anew. A
  * guest without ACPI finds the ID at guest address 0xef000 too, but nobody tells it to look there.
  *
- * Memory pages are shared until they are written. A balloon of a clone gives back what the clone
- * has written, not what it shares.
+ * Memory pages are shared until they are written. A balloon of a clone gives nothing back to the
+ * host: pages that the guest drops have to read as zero, not as the template's, and are zeroed.
  */
 #ifndef NESTVIRT_TEMPLATE_H
 #define NESTVIRT_TEMPLATE_H

@@ -219,6 +219,10 @@ void nv_console_load(struct nv_console *console, struct nv_reader *reader)
     const uint32_t known = 1u << PORT_ADD | 1u << CONSOLE_PORT | 1u << RESIZE | 1u << PORT_OPEN;
 
     console->is_multiport = nv_read_bool(reader);
+    if (console->is_multiport && !(console->virtio.features & NV_CONSOLE_F_MULTIPORT)) {
+        reader->is_bad = true; /* there would be no queues for it */
+        console->is_multiport = false;
+    }
     for (uint32_t i = 0; i < console->port_count; i++) {
         struct nv_console_port *port = &console->ports[i];
         bool has_name = port->name && port->name[0];

@@ -139,7 +139,6 @@ int nv_ram_map(const struct nv_ram *image, struct nv_memory *memory,
             .backing = NESTVIRT_BACKING_FILE,
             .offset = image->offset + from->offset,
             .fd = image->fd,
-            .guest_node = from->guest_node,
         };
         int r = nv_memory_add(memory, &config, ret_error);
 
@@ -159,7 +158,6 @@ void nv_ram_save(const struct nv_ram *image, struct nv_writer *writer)
         nv_write_u64(writer, image->regions[i].address);
         nv_write_u64(writer, image->regions[i].length);
         nv_write_u32(writer, image->regions[i].flags & KEPT_FLAGS);
-        nv_write_u32(writer, image->regions[i].guest_node);
     }
     nv_write_end(writer, mark);
 }
@@ -183,7 +181,6 @@ int nv_ram_load(struct nv_reader *reader, struct nv_ram *ret_image,
         region->address = nv_read_u64(&body);
         region->length = nv_read_u64(&body);
         region->flags = nv_read_u32(&body);
-        region->guest_node = nv_read_u32(&body);
         region->offset = ret_image->length;
         if (region->length == 0 || region->length > NV_LAYOUT_REGION_MAX ||
             !nv_is_aligned(region->length, NV_PAGE_SIZE) || region->flags & ~(uint32_t)KEPT_FLAGS)

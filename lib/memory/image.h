@@ -15,7 +15,6 @@ struct nv_ram_region {
     uint64_t length;
     uint64_t offset; /* in the image */
     uint32_t flags;  /* NESTVIRT_MEMORY_*, those that a clone has too */
-    uint32_t guest_node;
 };
 
 struct nv_ram {

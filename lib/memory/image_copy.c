@@ -135,7 +135,6 @@ void nv_ram_describe(const struct nv_memory *memory, struct nv_ram *image)
             .offset = image->length,
             .flags = (region->config.flags & kept) |
                      (nv_region_is_mergeable(region) ? NESTVIRT_MEMORY_MERGEABLE : 0),
-            .guest_node = region->config.guest_node,
         };
         image->length += region->config.length;
     }

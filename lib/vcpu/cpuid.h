@@ -37,4 +37,8 @@ void nv_cpuid_fill(union nv_cpuid *list, const struct nestvirt_host *host,
                    const struct nv_cpuid_masks *masks, uint32_t index, uint32_t count,
                    bool has_irqchip);
 
+/* The words of features that software looks at, as a vCPU with this list sees them. */
+enum { NV_CPUID_WORDS = 8 };
+void nv_cpuid_get_features(union nv_cpuid *list, uint32_t ret_words[NV_CPUID_WORDS]);
+
 #endif

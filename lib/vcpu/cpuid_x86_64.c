@@ -7,7 +7,8 @@
 #include "vcpu/cpuid.h"
 
 /* Leaves by their numbers (Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E). */
-enum { LEAF_FEATURES = 0x1, LEAF_CACHES = 0x4, LEAF_TOPOLOGY = 0xb, LEAF_TOPOLOGY_2 = 0x1f };
+enum { LEAF_FEATURES = 0x1, LEAF_CACHES = 0x4, LEAF_EXTENDED = 0x7 };
+enum { LEAF_TOPOLOGY = 0xb, LEAF_TOPOLOGY_2 = 0x1f };
 #define LEAF_KVM_FEATURES 0x40000001u
 #define LEAF_AMD_FEATURES 0x80000001u
 #define LEAF_AMD_SIZES 0x80000008u
@@ -203,4 +204,21 @@ void nv_cpuid_fill(union nv_cpuid *list, const struct nestvirt_host *host,
     set_topology(entries, LEAF_TOPOLOGY_2, index, count);
     set_caches(entries, count);
     set_amd_topology(entries, index, count);
+}
+
+void nv_cpuid_get_features(union nv_cpuid *list, uint32_t ret_words[NV_CPUID_WORDS])
+{
+    static const struct {
+        uint32_t leaf, index, number;
+    } places[NV_CPUID_WORDS] = {
+        { LEAF_FEATURES, 0, 2 },     { LEAF_FEATURES, 0, 3 },     { LEAF_EXTENDED, 0, 1 },
+        { LEAF_EXTENDED, 0, 2 },     { LEAF_EXTENDED, 0, 3 },     { LEAF_AMD_FEATURES, 0, 2 },
+        { LEAF_AMD_FEATURES, 0, 3 }, { LEAF_KVM_FEATURES, 0, 0 },
+    };
+
+    for (uint32_t i = 0; i < NV_CPUID_WORDS; i++) {
+        struct kvm_cpuid_entry2 *entry = find(&list->list, places[i].leaf, places[i].index);
+
+        ret_words[i] = entry ? *register_of(entry, places[i].number) : 0;
+    }
 }

@@ -127,6 +127,7 @@ static int create_vcpu(struct nestvirt_vcpu *vcpu, const struct nv_cpuid_masks *
     vcpu->has_run_mask = false;
     atomic_store(&vcpu->is_canceled, false);
     nv_cpuid_fill(&cpuid, group->host, masks, vcpu->index, group->count, group->has_irqchip);
+    nv_cpuid_get_features(&cpuid, vcpu->features);
     r = nv_kvm_try(group->host, vcpu->fd, KVM_SET_CPUID2, &cpuid, name.s, ret_error);
     return r < 0 ? r : 0;
 }

@@ -276,6 +276,8 @@ int nv_vcpu_save(struct nestvirt_vcpu *vcpu, struct nv_writer *writer,
     int r;
 
     nv_write_u8(writer, vcpu->is_halted);
+    for (uint32_t i = 0; i < NV_CPUID_WORDS; i++)
+        nv_write_u32(writer, vcpu->features[i]);
     r = save_parts(vcpu, before_msrs, NV_ARRAY_SIZE(before_msrs), writer, ret_error);
     if (r >= 0)
         r = save_xsave(vcpu, writer, ret_error);
@@ -287,6 +289,22 @@ int nv_vcpu_save(struct nestvirt_vcpu *vcpu, struct nv_writer *writer,
         r = save_parts(vcpu, behind_deadline, NV_ARRAY_SIZE(behind_deadline), writer, ret_error);
     nv_write_end(writer, mark);
     return r < 0 ? r : 0;
+}
+
+/* What the guest has found once it goes on using. */
+static int check_features(struct nestvirt_vcpu *vcpu, struct nv_reader *body,
+                          struct nestvirt_error **ret_error)
+{
+    for (uint32_t i = 0; i < NV_CPUID_WORDS; i++) {
+        uint32_t missing = nv_read_u32(body) & ~vcpu->features[i];
+
+        if (missing)
+            return nv_fail(ret_error, -ENOTSUP, nv_vcpu_name(vcpu).s,
+                           "use a host with a processor and KVM of the same kind",
+                           "had processor features (word %u, bits 0x%x) that this host lacks", i,
+                           missing);
+    }
+    return 0;
 }
 
 static int load_rest(struct nestvirt_vcpu *vcpu, struct nv_reader *body,
@@ -321,6 +339,8 @@ int nv_vcpu_load(struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
     vcpu->is_halted = nv_read_bool(&body);
     if (vcpu->is_halted)
         vcpu->group->halted++;
-    r = load_rest(vcpu, &body, ret_error);
+    r = check_features(vcpu, &body, ret_error);
+    if (r >= 0)
+        r = load_rest(vcpu, &body, ret_error);
     return r < 0 ? r : nv_read_end(&body, name.s, ret_error);
 }

@@ -42,6 +42,8 @@ struct nestvirt_vcpu {
     sigset_t run_mask; /* what KVM_SET_SIGNAL_MASK was told; valid if has_run_mask */
     bool has_run_mask;
 
+    uint32_t features[NV_CPUID_WORDS]; /* that its CPUID tells */
+
     /* Touched by the runner alone. */
     uint32_t io_position; /* element of a string port access under way */
     bool has_again;       /* an access is to be done again before the vCPU goes on */

@@ -185,6 +185,10 @@ int nv_virtio_load(struct nv_virtio *v, struct nv_reader *reader, struct nestvir
         return nv_fail(ret_error, -EINVAL, "virtio", "set the properties as in the template",
                        "lacks features 0x%llx that its driver uses",
                        (unsigned long long)(v->features & ~v->offered));
+    if ((v->status & NV_VIRTIO_FEATURES_OK) &&
+        (!(v->features & NV_VIRTIO_F_VERSION_1) ||
+         (v->class->check_features && !v->class->check_features(v, v->features))))
+        return nv_bad_state("virtio", "its features cannot go together", ret_error);
     r = load_queues(v, &body, ret_error);
     if (r == 0)
         r = nv_read_end(&body, "virtio", ret_error);

@@ -84,7 +84,7 @@ static int read_parts(const struct nestvirt_template *template, struct parts *pa
 int nv_vm_count_parts(const struct nestvirt_template *template, uint32_t *ret_vcpus,
                       uint32_t *ret_devices, struct nestvirt_error **ret_error)
 {
-    struct parts parts;
+    struct parts parts = { 0 };
     struct nv_reader body;
     int r = read_parts(template, &parts, &body, ret_error);
 
@@ -115,7 +115,7 @@ int nv_vm_new_clone(struct nestvirt_template *template, const char *name,
                     struct nestvirt_vm **ret_vm, struct nestvirt_error **ret_error)
 {
     struct nestvirt_vm_config config = { .size = sizeof(config), .name = name };
-    struct parts parts;
+    struct parts parts = { 0 };
     struct nv_reader body;
     struct nestvirt_vm *vm;
     int r = read_parts(template, &parts, &body, ret_error);

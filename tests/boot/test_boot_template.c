@@ -29,9 +29,10 @@ static const char uptime_variable[] = "NESTVIRT_TEST_UPTIME";
 
 static struct nestvirt_host *host;
 static struct linux_vm source, clones[CLONES];
+static int consoles[CLONES + 1][2]; /* pipes that each VM's virtio console writes to */
 
 /* Devices in the order of linux_start() and add(). */
-enum { SERIAL, RESET, EXIT, DISK, VSOCK };
+enum { SERIAL, RESET, EXIT, DISK, VSOCK, VMGENID, RNG, BALLOON, CONSOLE };
 
 static int make_disk(unsigned number)
 {
@@ -62,6 +63,9 @@ static void add(struct nestvirt_vm *vm, void *data)
     ck_nv_ok(nestvirt_device_set_string(device, "path", socket_path(0), &error));
     ck_nv_ok(nestvirt_device_add(vm, "vmgenid", NULL, &error));
     ck_nv_ok(nestvirt_device_add(vm, "rng", NULL, &error));
+    ck_nv_ok(nestvirt_device_add(vm, "balloon", &device, &error));
+    ck_nv_ok(nestvirt_device_set_u64(device, "stats_interval_ms", 500, &error));
+    ck_nv_ok(nestvirt_device_add(vm, "console", NULL, &error));
 }
 
 static struct nestvirt_device *device_of(struct nestvirt_vm *vm, uint32_t number)
@@ -83,6 +87,9 @@ static void give_identity(struct linux_vm *l, unsigned number)
     ck_nv_ok(nestvirt_device_set_fd(device_of(l->vm, SERIAL), "output", l->output[1], &error));
     ck_nv_ok(nestvirt_device_set_fd(device_of(l->vm, DISK), "fd", fd, &error));
     close(fd);
+    ck_assert_int_eq(pipe2(consoles[number], O_CLOEXEC), 0);
+    ck_nv_ok(
+        nestvirt_device_set_fd(device_of(l->vm, CONSOLE), "output", consoles[number][1], &error));
     ck_nv_ok(nestvirt_device_set_u64(device_of(l->vm, VSOCK), "cid", CID + number, &error));
     ck_nv_ok(
         nestvirt_device_set_string(device_of(l->vm, VSOCK), "path", socket_path(number), &error));
@@ -141,6 +148,36 @@ static void use_disk(struct linux_vm *l, unsigned number)
     linux_order(l, "sum:/dev/vda:direct", answer, LONG);
 }
 
+/* A terminal's bytes come out where the clone's go; a balloon asks for statistics as before. */
+static void use_others(struct linux_vm *l, unsigned number)
+{
+    struct nestvirt_device *balloon = device_of(l->vm, BALLOON);
+    char bytes[2048];
+    uint64_t updates = 0;
+    ssize_t done = 0;
+
+    linux_order(l, "flood:/dev/hvc0:1", "flood end", LONG);
+    network_wait(consoles[number][0], LONG);
+    while (done < 1024) {
+        ssize_t more = read(consoles[number][0], bytes, sizeof(bytes));
+
+        ck_assert_int_gt(more, 0);
+        done += more;
+    }
+    for (int i = 0; updates < 2; i++) {
+        ck_assert_int_lt(i, LONG * 10);
+        linux_listen(l, 100);
+        ck_nv_ok(nestvirt_device_get_u64(balloon, "stats_updates", &updates, &error));
+    }
+}
+
+static void free_clone(struct linux_vm *l, unsigned number)
+{
+    linux_free(l);
+    close(consoles[number][0]);
+    close(consoles[number][1]);
+}
+
 static void boot(const char *kernel, const char *words, uint32_t vcpus, uint32_t backing)
 {
     const struct linux_options options = {
@@ -194,6 +231,7 @@ static void clone_three(const char *reseeded)
             check_clock(saved, uptime(l), 3);
         use_vsock(l, i + 1);
         use_disk(l, i + 1);
+        use_others(l, i + 1);
         ck_nv_ok(nestvirt_vm_get_generation(l->vm, ids[i], sizeof(ids[0]), &error));
         for (unsigned k = 0; k < i; k++)
             ck_assert_int_ne(memcmp(ids[i], ids[k], sizeof(ids[0])), 0);
@@ -206,7 +244,7 @@ static void clone_three(const char *reseeded)
         ck_assert_ptr_null(strstr(source.text, reseeded));
     for (unsigned i = 0; i < CLONES; i++) {
         linux_order(&clones[i], "hello", "hello 6.1", LONG);
-        linux_free(&clones[i]);
+        free_clone(&clones[i], i + 1);
     }
     linux_note(&source, "all");
 }
@@ -228,7 +266,7 @@ START_TEST(test_restore)
     use_disk(&clones[0], 1);
     linux_type(&clones[0], "quit\n");
     linux_expect_end(&clones[0], NESTVIRT_RESULT_GUEST_RESET, LONG, NULL);
-    linux_free(&clones[0]);
+    free_clone(&clones[0], 1);
 }
 END_TEST
 

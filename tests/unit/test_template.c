@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fake_kvm.h"
@@ -255,6 +256,33 @@ START_TEST(test_faults_of_building)
 }
 END_TEST
 
+/* On a host whose processor lacks what the guest uses. */
+START_TEST(test_lesser_host)
+{
+    static const struct kvm_cpuid_entry2 lesser[] = {
+        { .function = 0, .eax = 1 },
+        { .function = 1, .eax = 0x806f8, .ecx = 0x01e00021, .edx = 0x078bfbff },
+    };
+    struct nestvirt_template *there;
+    struct nestvirt_host *other;
+    struct nestvirt_vm *clone;
+    int fd = memfd_create("state", MFD_CLOEXEC);
+
+    run_and_pause();
+    ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
+    ck_nv_ok(nestvirt_template_write(template, NULL, fd, &error));
+    fake_kvm_set_cpuid(lesser, 2);
+    other = fake_kvm_host();
+    ck_nv_ok(nestvirt_template_open(other, fd, 0, NULL, &there, &error));
+    clone = clone_of(there);
+    ck_nv_fails_with(nestvirt_vm_build(clone, &error), -ENOTSUP, "processor features");
+    ck_assert_int_eq(nestvirt_vm_free(clone), 0);
+    nestvirt_template_free(there);
+    ck_assert_int_eq(nestvirt_host_free(other), 0);
+    close(fd);
+}
+END_TEST
+
 /* A start that fails can be tried again. */
 START_TEST(test_fault_of_clock)
 {
@@ -284,6 +312,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_identity);
     tcase_add_test(tcase, test_order);
     tcase_add_test(tcase, test_own_devices);
+    tcase_add_test(tcase, test_lesser_host);
     tcase = support_case(suite, "faults", 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_faults_of_saving);
