@@ -70,12 +70,16 @@ GROUPS = _table("""
     GROUP_HOST             ReportGroup      GROUP_
     KIND_UNKNOWN           HostKind         KIND_
     EXIT_PORT              ExitReason       EXIT_
+    OBSERVER_NEED_BPF      ObserverFlag     OBSERVER_
+    OBSERVE_VCPU           ObserveKind      OBSERVE_
+    WAITS_TOTALS_ONLY      WaitsFlag        WAITS_
+    WEIGHT_COUNT           WaitsWeight      WEIGHT_
 """)
 
 # Enumerations of limits and of single numbers, which stay plain constants.
 PLAIN = {f"NESTVIRT_{name}" for name in (
     "VERSION_MAJOR", "VM_NAME_MAX", "CMDLINE_MAX", "THREAD_EVERY", "IRQ_ANY", "MEMORY_EVERY",
-    "GUEST_NODES_MAX", "PRIVILEGE_GROUPS_MAX", "VIRTIO_QUEUES_MAX")}
+    "GUEST_NODES_MAX", "PRIVILEGE_GROUPS_MAX", "VIRTIO_QUEUES_MAX", "WAIT_BUCKETS")}
 
 
 class Unnamed(Exception):

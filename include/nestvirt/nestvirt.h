@@ -12,6 +12,7 @@
 #include <nestvirt/ksm.h>
 #include <nestvirt/memory.h>
 #include <nestvirt/numa.h>
+#include <nestvirt/observe.h>
 #include <nestvirt/privilege.h>
 #include <nestvirt/report.h>
 #include <nestvirt/thread.h>

@@ -259,6 +259,7 @@ int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 
 void nv_vm_take_apart(struct nestvirt_vm *vm)
 {
+    nv_vm_drop_threads(vm, NESTVIRT_OBSERVE_WORKER);
     nv_irq_detach(&vm->irq);
     nv_group_close(&vm->group);
     if (vm->group.vm_fd >= 0)

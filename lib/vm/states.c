@@ -85,6 +85,7 @@ int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         }
         return r;
     }
+    nv_vm_watch_threads(vm);
     NV_GUARD(&vm->group.lock);
     vm->group.has_ended = false; /* only now: until here the last result stands */
     vm->group.result = (struct nestvirt_vm_result){ 0 };

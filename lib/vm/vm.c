@@ -189,6 +189,7 @@ int nv_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config *confi
 
 void nv_vm_free(struct nestvirt_vm *vm)
 {
+    nv_vm_drop_threads(vm, UINT32_MAX);
     if (vm->group.vcpus) {
         nv_group_join(&vm->group);
         nv_vm_take_apart(vm);
@@ -199,6 +200,7 @@ void nv_vm_free(struct nestvirt_vm *vm)
     nv_bus_destroy(&vm->bus);
     nv_irq_destroy(&vm->irq);
     nv_loop_unref(vm->loop);
+    nv_vm_end_watches(vm);
     free(vm->kept_places.rows);
     nv_vm_free_cgroups(vm);
     nv_memory_destroy(&vm->memory, true);

@@ -24,6 +24,7 @@
 #include "vm/cgroups.h"
 #include "vm/events.h"
 #include "vm/threads.h"
+#include "vm/watches.h"
 
 enum { NV_DEVICES_MAX = 64 };
 
@@ -63,6 +64,7 @@ struct nestvirt_vm {
     bool has_given_loop;        /* it may be shared */
     struct nv_kept_places kept_places;
     struct nv_kept_cgroups cgroups;
+    struct nv_watch *watches; /* observers of its threads; api_lock */
     struct nv_log log;
     struct nv_late_line late; /* the last of a build; api_lock */
     /* Under the api_lock. */

@@ -23,7 +23,7 @@ def functions(code):
     """(name, is static, number of lines, position) of the functions defined in C code."""
     for match in FUNCTION.finditer(code):
         head = match.group("head")
-        head = re.sub(r"__attribute__\s*\(\(.*?\)\)", "", head, flags=re.S)
+        head = re.sub(r"__attribute__\s*\(\(.*?\)\)|\bSEC\s*\(.*?\)", "", head, flags=re.S)
         name = re.search(r"(\w+)\s*\(", head)
         if name and name.group(1) not in ("defined", "struct"):
             lines = match.group("body").count("\n") + 2
@@ -92,6 +92,7 @@ BAD = {
                                        "    x;\n" * FUNCTION_MAX + "}\n"),
     "a global name without prefix": _library("int other(void)\n{\n    return 0;\n}\n"),
     "a global name behind a type": _library("struct a *other(int b,\n                int c)\n{\n}\n"),
+    "a program of BPF without prefix": _library('SEC("iter/task")\nint other(void)\n{\n    return 0;\n}\n'),
     "abort": _library("int nv_a(void)\n{\n    abort();\n}\n"),
     "exit": _library("int nv_a(void)\n{\n    exit (1);\n}\n"),
     "_exit": _library("int nv_a(void)\n{\n    _exit(1);\n}\n"),
@@ -117,7 +118,7 @@ GOOD = {
         "    static const struct nv_e e = { 1 };\n    nv_exit(1);\n    device->exit(1);\n" +
         "    x;\n" * (FUNCTION_MAX - 6) + "}\nstatic int (*const fn)(void) = b;\nstatic const int t[NV_MAX(1, 2)] = { 0 };\n"
         "void nv_g(int a[static 4]);\nstatic void h(int a __attribute__((unused)));\n"
-        "static const struct nv_f *g(int h);\nstatic int i(void)\n{\n}\n"),
+        "static const struct nv_f *g(int h);\nstatic int i(void)\n{\n}\nSEC(\"iter/task\")\nint nv_j(void)\n{\n}\n"),
     "sound names": {"include/nestvirt/a.h": "int nestvirt_vm_request_stop(void);\nint nestvirt_boot_set_flat_fd(\n"
                                             "    int fd);\nvoid nestvirt_vm_result_init(void);\n"},
 }
