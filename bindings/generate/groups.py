@@ -74,12 +74,14 @@ GROUPS = _table("""
     OBSERVE_VCPU           ObserveKind      OBSERVE_
     WAITS_TOTALS_ONLY      WaitsFlag        WAITS_
     WEIGHT_COUNT           WaitsWeight      WEIGHT_
+    TEMPLATE_CONSUME       TemplateFlag     TEMPLATE_
 """)
 
 # Enumerations of limits and of single numbers, which stay plain constants.
 PLAIN = {f"NESTVIRT_{name}" for name in (
     "VERSION_MAJOR", "VM_NAME_MAX", "CMDLINE_MAX", "THREAD_EVERY", "IRQ_ANY", "MEMORY_EVERY",
-    "GUEST_NODES_MAX", "PRIVILEGE_GROUPS_MAX", "VIRTIO_QUEUES_MAX", "WAIT_BUCKETS")}
+    "GUEST_NODES_MAX", "PRIVILEGE_GROUPS_MAX", "VIRTIO_QUEUES_MAX", "WAIT_BUCKETS",
+    "GENERATION_SIZE")}
 
 
 class Unnamed(Exception):

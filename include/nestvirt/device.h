@@ -4,10 +4,10 @@
  * port and MMIO handlers, notifications by eventfd, and interrupts.
  *
  * Kinds of this release: "serial" (8250 at port 0x3f8, interrupt 4), "reset" (i8042 reset line;
- * ACPI reset, sleep and power button), "exit" (a port that ends the run with an exit code), and the
- * virtio devices "blk", "net", "console", "rng", "balloon" and "vsock" (virtio 1.2, MMIO
- * transport). nestvirt_device_get_kind() and nestvirt_device_get_property() list what this library
- * has.
+ * ACPI reset, sleep and power button), "exit" (a port that ends the run with an exit code),
+ * "vmgenid" (the VM generation ID, see template.h), and the virtio devices "blk", "net", "console",
+ * "rng", "balloon" and "vsock" (virtio 1.2, MMIO transport). nestvirt_device_get_kind() and
+ * nestvirt_device_get_property() list what this library has.
  */
 #ifndef NESTVIRT_DEVICE_H
 #define NESTVIRT_DEVICE_H
@@ -30,14 +30,15 @@ enum {
 
 /* nestvirt_device_property.flags */
 enum {
-    NESTVIRT_PROPERTY_LIVE = 1 << 0,     /* may be set in any state */
-    NESTVIRT_PROPERTY_READ_ONLY = 1 << 1 /* a counter or state, only to be read */
+    NESTVIRT_PROPERTY_LIVE = 1 << 0,      /* may be set in any state */
+    NESTVIRT_PROPERTY_READ_ONLY = 1 << 1, /* a counter or state, only to be read */
+    NESTVIRT_PROPERTY_IDENTITY = 1 << 2 /* names what one VM has for itself: a clone has its own */
 };
 
 /* One property of a kind of device. The texts are static. */
 struct nestvirt_device_property {
     uint32_t size;
-    uint32_t flags; /* NESTVIRT_PROPERTY_LIVE, NESTVIRT_PROPERTY_READ_ONLY */
+    uint32_t flags; /* NESTVIRT_PROPERTY_LIVE, _READ_ONLY, _IDENTITY */
     uint32_t type;  /* NESTVIRT_PROPERTY_U64 ... */
     uint32_t reserved;
     const char *name;
@@ -63,6 +64,13 @@ int nestvirt_device_get_property(const char *kind, uint32_t position,
  * "reset" or "exit" at the same place (found by build), -ENOSPC above 64 devices, -EBUSY.
  */
 int nestvirt_device_add(struct nestvirt_vm *vm, const char *kind,
+                        struct nestvirt_device **ret_device, struct nestvirt_error **ret_error);
+
+/*
+ * Device number (from 0) of a VM, in the order in which they were added; a clone has those of its
+ * template's VM. It belongs to the VM. Any state. Errors: -ENOENT behind the last one.
+ */
+int nestvirt_device_get(struct nestvirt_vm *vm, uint32_t number,
                         struct nestvirt_device **ret_device, struct nestvirt_error **ret_error);
 
 /*

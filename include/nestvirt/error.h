@@ -28,7 +28,9 @@ enum {
     /* A vCPU could not be made to leave guest mode in time. */
     NESTVIRT_E_VCPU_STUCK = -4002,
     /* Several problems at once: see nestvirt_error_get_next(). */
-    NESTVIRT_E_INVALID_VM = -4003
+    NESTVIRT_E_INVALID_VM = -4003,
+    /* Saved state is cut off, damaged, of another kind, or from a newer release. */
+    NESTVIRT_E_BAD_STATE = -4004
 };
 
 /*

@@ -15,6 +15,7 @@
 #include <nestvirt/observe.h>
 #include <nestvirt/privilege.h>
 #include <nestvirt/report.h>
+#include <nestvirt/template.h>
 #include <nestvirt/thread.h>
 #include <nestvirt/vcpu.h>
 #include <nestvirt/virtio.h>

@@ -138,6 +138,17 @@ int nv_api_enter_new(struct nestvirt_vm *vm, const char *what, struct nestvirt_e
                    "cannot %s while %s", what, nv_state_name(vm->state));
 }
 
+int nv_api_enter_plain(struct nestvirt_vm *vm, const char *what, struct nestvirt_error **ret_error)
+{
+    int r = nv_api_enter_new(vm, what, ret_error);
+
+    if (r < 0 || !vm->origin)
+        return r;
+    nv_api_leave(vm);
+    return nv_fail(ret_error, -EBUSY, nv_vm_name(vm).s, "do it before making the template",
+                   "cannot %s: it is a clone", what);
+}
+
 void nv_api_leave(struct nestvirt_vm *vm)
 {
     pthread_mutex_unlock(&vm->api_lock);

@@ -58,6 +58,9 @@ int nv_api_enter_until(struct nestvirt_vm *vm, const char *what, uint64_t deadli
 /* The same for calls that configure: -EBUSY unless the VM is in state new. */
 int nv_api_enter_new(struct nestvirt_vm *vm, const char *what, struct nestvirt_error **ret_error);
 
+/* The same for what a clone has from its template: -EBUSY for one. */
+int nv_api_enter_plain(struct nestvirt_vm *vm, const char *what, struct nestvirt_error **ret_error);
+
 void nv_api_leave(struct nestvirt_vm *vm);
 
 /* A caller's timeout in milliseconds as a deadline. */

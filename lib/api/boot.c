@@ -43,7 +43,7 @@ static int set_kernel(struct nestvirt_vm *vm, const char *path, int fd, uint32_t
                       struct nestvirt_error **ret_error)
 {
     int image;
-    int r = nv_api_enter_new(vm, "set the kernel", ret_error);
+    int r = nv_api_enter_plain(vm, "set the kernel", ret_error);
 
     if (r < 0)
         return r;
@@ -81,7 +81,7 @@ static int set_initrd(struct nestvirt_vm *vm, const char *path, int fd,
                       struct nestvirt_error **ret_error)
 {
     int image;
-    int r = nv_api_enter_new(vm, "set the initrd", ret_error);
+    int r = nv_api_enter_plain(vm, "set the initrd", ret_error);
 
     if (r < 0)
         return r;
@@ -112,7 +112,7 @@ NV_EXPORT int nestvirt_boot_set_cmdline(struct nestvirt_vm *vm, const char *text
                                         struct nestvirt_error **ret_error)
 {
     size_t length = text ? strnlen(text, NESTVIRT_CMDLINE_MAX + 1) : 0;
-    int r = nv_api_enter_new(vm, "set the command line", ret_error);
+    int r = nv_api_enter_plain(vm, "set the command line", ret_error);
 
     if (r < 0)
         return r;
@@ -130,7 +130,7 @@ NV_EXPORT int nestvirt_boot_set_discovery(struct nestvirt_vm *vm, uint32_t disco
 {
     const uint32_t known =
         NESTVIRT_DISCOVERY_MPTABLE | NESTVIRT_DISCOVERY_ACPI | NESTVIRT_DISCOVERY_CMDLINE;
-    int r = nv_api_enter_new(vm, "set the discovery", ret_error);
+    int r = nv_api_enter_plain(vm, "set the discovery", ret_error);
 
     if (r < 0)
         return r;
@@ -162,7 +162,7 @@ static int set_flat(struct nestvirt_vm *vm, const char *path, int fd,
     if (ours.flags || ours.reserved || ours.mode > NESTVIRT_MODE_LONG)
         return nv_fail(ret_error, -EINVAL, "flat config", "use NESTVIRT_MODE_* and zeroes",
                        "flags 0x%x, reserved 0x%x, mode %u", ours.flags, ours.reserved, ours.mode);
-    r = nv_api_enter_new(vm, "set the flat image", ret_error);
+    r = nv_api_enter_plain(vm, "set the flat image", ret_error);
     if (r < 0)
         return r;
     image = open_image(path, fd, "flat image", ret_error);

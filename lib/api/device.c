@@ -79,7 +79,7 @@ NV_EXPORT int nestvirt_device_add(struct nestvirt_vm *vm, const char *kind,
     class = nv_device_find_class(kind);
     if (!class)
         return unknown_kind(kind, ret_error);
-    r = nv_api_enter_new(vm, "add a device", ret_error);
+    r = nv_api_enter_plain(vm, "add a device", ret_error);
     if (r < 0)
         return r;
     r = nv_vm_check_room(vm, ret_error);
@@ -90,6 +90,29 @@ NV_EXPORT int nestvirt_device_add(struct nestvirt_vm *vm, const char *kind,
     if (ret_device)
         *ret_device = device;
     nv_api_leave(vm);
+    return r;
+}
+
+NV_EXPORT int nestvirt_device_get(struct nestvirt_vm *vm, uint32_t number,
+                                  struct nestvirt_device **ret_device,
+                                  struct nestvirt_error **ret_error)
+{
+    int r;
+
+    if (ret_device)
+        *ret_device = NULL;
+    r = nv_api_vm(vm, ret_error);
+    if (r == 0)
+        r = nv_api_pointer(ret_device, "ret_device", ret_error);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&vm->api_lock);
+    if (number < vm->device_count)
+        *ret_device = vm->devices[number];
+    else
+        r = nv_fail(ret_error, -ENOENT, nv_vm_name(vm).s, "stop at the first -ENOENT",
+                    "has %u devices", vm->device_count);
+    pthread_mutex_unlock(&vm->api_lock);
     return r;
 }
 

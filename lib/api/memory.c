@@ -33,7 +33,7 @@ NV_EXPORT int nestvirt_memory_add(struct nestvirt_vm *vm,
         r = nv_struct_in(&ours, sizeof(ours), MEMORY_CONFIG_FIRST, config, "memory config",
                          ret_error);
     if (r == 0)
-        r = nv_api_enter_new(vm, "add memory", ret_error);
+        r = nv_api_enter_plain(vm, "add memory", ret_error);
     if (r < 0)
         return r;
     ours.size = sizeof(ours);
@@ -52,7 +52,7 @@ NV_EXPORT int nestvirt_memory_add(struct nestvirt_vm *vm,
 NV_EXPORT int nestvirt_memory_remove(struct nestvirt_vm *vm, uint32_t region,
                                      struct nestvirt_error **ret_error)
 {
-    int r = nv_api_enter_new(vm, "remove memory", ret_error);
+    int r = nv_api_enter_plain(vm, "remove memory", ret_error);
 
     if (r < 0)
         return r;

@@ -244,7 +244,7 @@ NV_EXPORT int nestvirt_numa_get_place(const struct nestvirt_numa *numa,
 NV_EXPORT int nestvirt_numa_add_guest_node(struct nestvirt_vm *vm, const char *vcpus,
                                            struct nestvirt_error **ret_error)
 {
-    int r = nv_api_enter_new(vm, "add a guest node", ret_error);
+    int r = nv_api_enter_plain(vm, "add a guest node", ret_error);
 
     if (r < 0)
         return r;
@@ -256,7 +256,7 @@ NV_EXPORT int nestvirt_numa_add_guest_node(struct nestvirt_vm *vm, const char *v
 NV_EXPORT int nestvirt_numa_set_guest_distance(struct nestvirt_vm *vm, uint32_t from, uint32_t to,
                                                uint32_t distance, struct nestvirt_error **ret_error)
 {
-    int r = nv_api_enter_new(vm, "set a guest distance", ret_error);
+    int r = nv_api_enter_plain(vm, "set a guest distance", ret_error);
 
     if (r < 0)
         return r;

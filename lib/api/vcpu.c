@@ -50,7 +50,7 @@ NV_EXPORT int nestvirt_vm_add_cpuid_mask(struct nestvirt_vm *vm, uint32_t leaf, 
     const struct nv_cpuid_mask mask = {
         .leaf = leaf, .index = index, .cpu_register = cpu_register, .clear = clear, .set = set
     };
-    int r = nv_api_enter_new(vm, "mask CPUID", ret_error);
+    int r = nv_api_enter_plain(vm, "mask CPUID", ret_error);
 
     if (r < 0)
         return r;

@@ -66,7 +66,7 @@ nestvirt_virtio_add(struct nestvirt_vm *vm, const struct nestvirt_virtio_config 
     if (r == 0 && !fn)
         r = nv_fail(ret_error, -EFAULT, "fn", "pass a function", "is NULL");
     if (r == 0)
-        r = nv_api_enter_new(vm, "add a device", ret_error);
+        r = nv_api_enter_plain(vm, "add a device", ret_error);
     if (r < 0)
         return r;
     r = nv_vm_check_room(vm, ret_error);

@@ -54,6 +54,8 @@ struct nv_boot_machine {
     } virtio[NV_BOOT_VIRTIO_MAX];
     bool has_power;                    /* ACPI ports at NV_PORT_ACPI: sleep, reset, events */
     bool has_i8042;                    /* reset line at port 0x64 */
+    bool has_generation;               /* a VM generation ID at NV_LAYOUT_GENERATION */
+    uint8_t generation_pin;            /* IOAPIC pin that tells of a new one */
     uint8_t event_pin;                 /* IOAPIC pin of the generic event device, when has_power */
     const struct nv_boot_nodes *nodes; /* NULL: no NUMA */
 };

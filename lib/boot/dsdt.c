@@ -9,10 +9,11 @@
 
 enum {
     SERIAL_PORTS = 8,
-    SLEEP_TYPE_OFF = 5,     /* what the sleep control register takes for "off" */
-    EVENT_POWER_BUTTON = 1, /* bit 0 of the event status byte */
-    NOTIFY_PRESSED = 0x80,  /* ACPI 6.4, 4.8.2.2.1.2: the button was pressed */
-    STATUS_ALL_WELL = 0x0f, /* 6.3.7: present, enabled, shown, working */
+    SLEEP_TYPE_OFF = 5,       /* what the sleep control register takes for "off" */
+    EVENT_POWER_BUTTON = 1,   /* bit 0 of the event status byte */
+    NOTIFY_PRESSED = 0x80,    /* ACPI 6.4, 4.8.2.2.1.2: the button was pressed */
+    NOTIFY_GENERATION = 0x80, /* the generation ID is a new one */
+    STATUS_ALL_WELL = 0x0f,   /* 6.3.7: present, enabled, shown, working */
 };
 
 /*
@@ -128,6 +129,52 @@ static void write_events(struct nv_tables *tables, const struct nv_boot_machine 
     nv_aml_end(tables, device);
 }
 
+/* A generic event device of its own, with one event: its method need not ask what happened. */
+static void write_generation_event(struct nv_tables *tables, const struct nv_boot_machine *machine)
+{
+    size_t device = nv_aml_device(tables, "GEDV");
+    size_t inner;
+
+    nv_aml_name_string(tables, "_HID", "ACPI0013");
+    nv_aml_name_integer(tables, "_UID", 1);
+    nv_aml_name(tables, "_CRS");
+    inner = nv_aml_resources(tables);
+    nv_aml_resource_interrupt(tables, machine->generation_pin,
+                              nv_tables_is_level(machine, machine->generation_pin));
+    nv_aml_resources_end(tables, inner);
+    inner = nv_aml_method(tables, "_EVT", 1, true);
+    nv_aml_op(tables, NV_AML_NOTIFY);
+    nv_aml_path(tables, "VGEN");
+    nv_aml_integer(tables, NOTIFY_GENERATION);
+    nv_aml_end(tables, inner);
+    nv_aml_end(tables, device);
+}
+
+/*
+ * "Virtual Machine Generation ID" (Microsoft, 2012): a device of this _CID and _DDN, whose ADDR is
+ * a package of the low and high half of the address of 16 bytes. Linux knows the short _CID too.
+ */
+static void write_generation(struct nv_tables *tables, const struct nv_boot_machine *machine)
+{
+    size_t device = nv_aml_device(tables, "VGEN");
+    size_t package;
+
+    nv_aml_name_string(tables, "_HID", "NVRT0001");
+    nv_aml_name(tables, "_CID");
+    package = nv_aml_package(tables, 2);
+    nv_aml_string(tables, "VM_Gen_Counter");
+    nv_aml_string(tables, "VMGENCTR");
+    nv_aml_end(tables, package);
+    nv_aml_name_string(tables, "_DDN", "VM_Gen_Counter");
+    nv_aml_name(tables, "ADDR");
+    package = nv_aml_package(tables, 2);
+    nv_aml_integer(tables, NV_LAYOUT_GENERATION);
+    nv_aml_integer(tables, 0);
+    nv_aml_end(tables, package);
+    nv_aml_end(tables, device);
+    write_generation_event(tables, machine);
+}
+
 /* ACPI 6.4, 7.4.2: the sleep type, then three elements that only other hardware uses. */
 static void write_power_off(struct nv_tables *tables)
 {
@@ -155,5 +202,7 @@ void nv_dsdt_write(struct nv_tables *tables, const struct nv_boot_machine *machi
         write_virtio(tables, machine);
     if (machine->has_power && machine->has_irqchip) /* events need an interrupt */
         write_events(tables, machine);
+    if (machine->has_generation && machine->has_irqchip)
+        write_generation(tables, machine);
     nv_aml_end(tables, scope);
 }

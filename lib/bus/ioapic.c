@@ -64,23 +64,43 @@ static struct kvm_irq_routing_entry route_of(const struct nv_pin *pin, uint32_t 
     return route;
 }
 
-/* Tells KVM the routes, if this pin's has changed. */
-static void update_routes(struct nv_irq *irq, uint32_t changed)
+static int set_routes(struct nv_irq *irq)
 {
     struct {
         struct kvm_irq_routing header;
         struct kvm_irq_routing_entry entries[NV_IOAPIC_PINS];
     } table = { 0 };
+
+    for (uint32_t i = 0; i < NV_IOAPIC_PINS; i++)
+        if (irq->pins[i].route.type)
+            table.entries[table.header.nr++] = irq->pins[i].route;
+    return nv_kvm_call(irq->host, irq->vm_fd, KVM_SET_GSI_ROUTING, &table);
+}
+
+/* Tells KVM the routes, if this pin's has changed. */
+static void update_routes(struct nv_irq *irq, uint32_t changed)
+{
     struct kvm_irq_routing_entry route = route_of(&irq->pins[changed], changed);
 
     if (memcmp(&route, &irq->pins[changed].route, sizeof(route)) == 0 || !irq->host)
         return;
     irq->pins[changed].route = route;
-    for (uint32_t i = 0; i < NV_IOAPIC_PINS; i++)
-        if (irq->pins[i].route.type)
-            table.entries[table.header.nr++] = irq->pins[i].route;
-    if (nv_kvm_call(irq->host, irq->vm_fd, KVM_SET_GSI_ROUTING, &table) < 0)
+    if (set_routes(irq) < 0)
         irq->lost++;
+}
+
+int nv_ioapic_restore_routes(struct nv_irq *irq, struct nestvirt_error **ret_error)
+{
+    bool has_any = false;
+    int r = 0;
+
+    for (uint32_t i = 0; i < NV_IOAPIC_PINS; i++) {
+        irq->pins[i].route = route_of(&irq->pins[i], i);
+        has_any = has_any || irq->pins[i].route.type;
+    }
+    if (has_any)
+        r = set_routes(irq);
+    return r < 0 ? nv_fail_sys(ret_error, -r, "interrupt chip", "KVM_SET_GSI_ROUTING", "") : 0;
 }
 
 void nv_ioapic_reset(struct nv_irq *irq)

@@ -18,4 +18,7 @@ void nv_ioapic_fire(struct nv_irq *irq, uint32_t pin);
 /* True if the pin's entry is masked. */
 bool nv_ioapic_is_masked(const struct nv_irq *irq, uint32_t pin);
 
+/* Tells KVM the routes of all entries at once, as they were loaded. */
+int nv_ioapic_restore_routes(struct nv_irq *irq, struct nestvirt_error **ret_error);
+
 #endif

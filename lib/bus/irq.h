@@ -9,6 +9,7 @@
 
 #include <nestvirt/device.h>
 
+#include "core/record.h"
 #include "kvm/kvm.h"
 
 /* One pin: who has it, and what the guest programmed (82093AA data sheet, 3.2.4). */
@@ -88,6 +89,13 @@ int32_t nv_ioapic_access(void *user_data, struct nestvirt_access *access);
 
 /* True if the guest has unmasked the pin; always with a chip in the kernel. */
 bool nv_irq_is_enabled(struct nv_irq *irq, uint32_t pin);
+
+/*
+ * The chip as it stands, and put back to that, after nv_irq_attach() (irq_state.c). Pins are
+ * claimed anew by then: -EINVAL for one that is not.
+ */
+int nv_irq_save(struct nv_irq *irq, struct nv_writer *writer, struct nestvirt_error **ret_error);
+int nv_irq_load(struct nv_irq *irq, struct nv_reader *reader, struct nestvirt_error **ret_error);
 
 /* Bits of pins that are level-triggered. */
 uint32_t nv_irq_level_pins(const struct nv_irq *irq);

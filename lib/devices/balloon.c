@@ -290,6 +290,26 @@ static void balloon_unbuild(struct nestvirt_device *device)
         nv_loop_clear_timer(s->virtio.loop, &s->timer);
 }
 
+static int balloon_save(struct nestvirt_device *device, struct nv_writer *writer,
+                        struct nestvirt_error **ret_error)
+{
+    const struct nv_balloon *s = device->state;
+
+    nv_write_u32(writer, nv_get_le32(s->virtio.config + CONFIG_ACTUAL));
+    return 0;
+}
+
+static int balloon_load(struct nestvirt_device *device, struct nv_reader *reader,
+                        struct nestvirt_error **ret_error)
+{
+    struct nv_balloon *s = device->state;
+    uint32_t pages = nv_read_u32(reader);
+
+    nv_put_le32(s->virtio.config + CONFIG_ACTUAL, pages);
+    __atomic_store_n(&s->actual, (uint64_t)pages * NV_BALLOON_PAGE, __ATOMIC_RELAXED);
+    return 0;
+}
+
 static void balloon_resume(struct nestvirt_device *device)
 {
     struct nv_balloon *s = device->state;
@@ -329,5 +349,7 @@ const struct nv_device_class nv_device_balloon = {
     .wire = balloon_wire,
     .unbuild = balloon_unbuild,
     .resume = balloon_resume,
+    .save = balloon_save,
+    .load = balloon_load,
     .changed = balloon_changed,
 };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/cleanup.h"
 #include "core/util.h"
@@ -25,9 +26,14 @@
         .offset = offsetof(struct blk_state, MEMBER), .help = HELP \
     }
 static const struct nv_property blk_properties[] = {
-    BLK_TEXT("path", path, "image file or block device; its bytes are the disk's (raw)"),
+    { .name = "path",
+      .type = NESTVIRT_PROPERTY_STRING,
+      .flags = NESTVIRT_PROPERTY_IDENTITY,
+      .offset = offsetof(struct blk_state, path),
+      .help = "image file or block device; its bytes are the disk's (raw)" },
     { .name = "fd",
       .type = NESTVIRT_PROPERTY_FD,
+      .flags = NESTVIRT_PROPERTY_IDENTITY,
       .offset = offsetof(struct blk_state, fd),
       .help = "the same as an open descriptor, instead of path" },
     BLK_SWITCH("read_only", is_read_only, 0, "the guest may not write"),
@@ -297,6 +303,64 @@ static void blk_start(struct nestvirt_device *device)
     s->quiet_until_ns = 0;
 }
 
+static uint32_t count_stopped(const struct blk_state *s)
+{
+    uint32_t count = 0;
+
+    for (const struct nv_job *job = s->stopped.first; job; job = job->next)
+        count++;
+    return count;
+}
+
+/* True while threads or the ring work on requests; those that the policy holds stand still. */
+static bool is_working(struct blk_state *s)
+{
+    struct nv_virtio *v = &s->virtio;
+    uint32_t held = 0;
+
+    NV_VIRTIO_GUARD(v);
+    for (uint32_t i = 0; i < v->queue_count; i++)
+        held += v->queues[i].held;
+    return held > count_stopped(s);
+}
+
+static int blk_settle(struct nestvirt_device *device, uint64_t deadline_ns,
+                      struct nestvirt_error **ret_error)
+{
+    const struct timespec while_ns = { .tv_nsec = 200000 };
+
+    while (is_working(device->state)) {
+        if (nv_now_ns() >= deadline_ns)
+            return nv_fail(ret_error, -EBUSY, "disk", "try again when it has answered",
+                           "the image's disk has not finished its requests");
+        nanosleep(&while_ns, NULL);
+    }
+    return 0;
+}
+
+static int blk_save(struct nestvirt_device *device, struct nv_writer *writer,
+                    struct nestvirt_error **ret_error)
+{
+    struct blk_state *s = device->state;
+
+    nv_write_u8(writer, s->is_writethrough);
+    nv_write_u8(writer, s->virtio.config[BLK_CONFIG_WRITEBACK] != 0);
+    return 0;
+}
+
+static int blk_load(struct nestvirt_device *device, struct nv_reader *reader,
+                    struct nestvirt_error **ret_error)
+{
+    struct blk_state *s = device->state;
+
+    blk_reset(&s->virtio);
+    nv_limit_reset(&s->limit);
+    s->quiet_until_ns = 0;
+    s->is_writethrough = nv_read_bool(reader);
+    s->virtio.config[BLK_CONFIG_WRITEBACK] = nv_read_bool(reader);
+    return 0;
+}
+
 static void blk_resume(struct nestvirt_device *device)
 {
     nv_blk_retry(device->state);
@@ -397,6 +461,9 @@ const struct nv_device_class nv_device_blk = {
     .send = blk_send,
     .start = blk_start,
     .resume = blk_resume,
+    .settle = blk_settle,
+    .save = blk_save,
+    .load = blk_load,
     .changed = blk_changed,
     .thread_at = blk_thread_at,
 };

@@ -15,10 +15,12 @@ enum { CONFIG_COLS = 0, CONFIG_ROWS = 2, CONFIG_PORTS = 4, CONFIG_EMERGENCY = 8,
 #define PORT_ROWS(NUMBER, SUFFIX)                                                    \
     { .name = "input" SUFFIX,                                                        \
       .type = NESTVIRT_PROPERTY_FD,                                                  \
+      .flags = NESTVIRT_PROPERTY_IDENTITY,                                           \
       .offset = offsetof(struct nv_console, ports[NUMBER].input_fd),                 \
       .help = "where input of port " #NUMBER " comes from" },                        \
         { .name = "output" SUFFIX,                                                   \
           .type = NESTVIRT_PROPERTY_FD,                                              \
+          .flags = NESTVIRT_PROPERTY_IDENTITY,                                       \
           .offset = offsetof(struct nv_console, ports[NUMBER].output_fd),            \
           .help = "where output of port " #NUMBER " goes; without it, nowhere" },    \
     {                                                                                \
@@ -274,6 +276,20 @@ static void console_start(struct nestvirt_device *device)
     nv_console_forget(s);
 }
 
+static int console_save(struct nestvirt_device *device, struct nv_writer *writer,
+                        struct nestvirt_error **ret_error)
+{
+    nv_console_save(device->state, writer);
+    return 0;
+}
+
+static int console_load(struct nestvirt_device *device, struct nv_reader *reader,
+                        struct nestvirt_error **ret_error)
+{
+    nv_console_load(device->state, reader);
+    return 0;
+}
+
 /* True if there is more. */
 static bool serve_last(struct nv_console_port *port)
 {
@@ -364,6 +380,8 @@ const struct nv_device_class nv_device_console = {
     .wire = console_wire,
     .unbuild = console_unbuild,
     .start = console_start,
+    .save = console_save,
+    .load = console_load,
     .stop = console_stop,
     .send = console_send,
     .changed = console_changed,

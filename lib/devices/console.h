@@ -113,6 +113,10 @@ void nv_console_serve_control_transmit(struct nv_console *console);
 void nv_console_tell_open(struct nv_console_port *port);
 void nv_console_tell_size(struct nv_console *console);
 
+/* The guest's side of all ports as it stands, and put back to that. */
+void nv_console_save(const struct nv_console *console, struct nv_writer *writer);
+void nv_console_load(struct nv_console *console, struct nv_reader *reader);
+
 /* The guest's side of all ports as after a reset. */
 void nv_console_forget(struct nv_console *console);
 

@@ -202,3 +202,31 @@ void nv_console_forget(struct nv_console *console)
         console->ports[i].pending = 0;
     }
 }
+
+void nv_console_save(const struct nv_console *console, struct nv_writer *writer)
+{
+    nv_write_u8(writer, console->is_multiport);
+    for (uint32_t i = 0; i < console->port_count; i++) {
+        nv_write_u8(writer, console->ports[i].is_ready);
+        nv_write_u8(writer, console->ports[i].is_open);
+        nv_write_u32(writer, console->ports[i].pending);
+    }
+}
+
+/* The host's side is another one: the guest is told anew whether it is there. */
+void nv_console_load(struct nv_console *console, struct nv_reader *reader)
+{
+    const uint32_t known = 1u << PORT_ADD | 1u << CONSOLE_PORT | 1u << RESIZE | 1u << PORT_OPEN;
+
+    console->is_multiport = nv_read_bool(reader);
+    for (uint32_t i = 0; i < console->port_count; i++) {
+        struct nv_console_port *port = &console->ports[i];
+        bool has_name = port->name && port->name[0];
+
+        port->is_ready = nv_read_bool(reader);
+        port->is_open = nv_read_bool(reader);
+        port->pending = nv_read_u32(reader) & (known | (has_name ? 1u << PORT_NAME : 0));
+        if (port->is_ready && !nv_console_is_terminal(port))
+            port->pending |= 1u << PORT_OPEN;
+    }
+}

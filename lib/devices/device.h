@@ -12,6 +12,7 @@
 #include "bus/bus.h"
 #include "bus/irq.h"
 #include "core/log.h"
+#include "core/record.h"
 #include "host/errand.h"
 #include "host/loop.h"
 #include "vcpu/vcpu.h"
@@ -21,7 +22,7 @@
 struct nv_property {
     const char *name;
     uint32_t type;  /* NESTVIRT_PROPERTY_* */
-    uint32_t flags; /* NESTVIRT_PROPERTY_LIVE, NESTVIRT_PROPERTY_READ_ONLY */
+    uint32_t flags; /* NESTVIRT_PROPERTY_LIVE, _READ_ONLY, _IDENTITY */
     size_t offset;
     uint64_t initial;
     uint64_t min;
@@ -63,7 +64,8 @@ struct nv_device_place {
     bool is_serial;
     bool is_power; /* ACPI ports at NV_PORT_ACPI and the i8042 reset line */
     bool is_virtio;
-    uint64_t window; /* of a virtio device */
+    bool is_generation; /* the ID is at NV_LAYOUT_GENERATION */
+    uint64_t window;    /* of a virtio device */
     uint16_t port;
     uint8_t pin;
 };
@@ -104,6 +106,18 @@ struct nv_device_class {
     /* All vCPUs have parked for a while; they go on. Must not wait. */
     void (*pause)(struct nestvirt_device *device);
     void (*resume)(struct nestvirt_device *device);
+    /*
+     * While the VM is paused: waits until nothing of the device's writes guest memory (CLOCK_
+     * MONOTONIC deadline); writes what only this kind has to remember, beyond its virtio part. load
+     * reads it after wire and that part; the device then goes on with resume. Requests in flight
+     * are left to the queue, which gives them once more. -ENOTSUP from save: it cannot be saved.
+     */
+    int (*settle)(struct nestvirt_device *device, uint64_t deadline_ns,
+                  struct nestvirt_error **ret_error);
+    int (*save)(struct nestvirt_device *device, struct nv_writer *writer,
+                struct nestvirt_error **ret_error);
+    int (*load)(struct nestvirt_device *device, struct nv_reader *reader,
+                struct nestvirt_error **ret_error);
     /* A live property was set after wire; if the device refuses, the old value is put back. */
     int (*changed)(struct nestvirt_device *device, const struct nv_property *row,
                    struct nestvirt_error **ret_error);
@@ -113,6 +127,9 @@ struct nv_device_class {
     void (*describe)(const struct nestvirt_device *device, struct nv_device_place *place);
     /* Thread number index of those that are the device's own; false behind the last. */
     bool (*thread_at)(const struct nestvirt_device *device, uint32_t index, pthread_t *ret_thread);
+    /* The VM generation ID that the guest finds: 0, or -EBUSY before the first build. */
+    int (*get_generation)(struct nestvirt_device *device, uint8_t ret_id[16],
+                          struct nestvirt_error **ret_error);
     /* Asks the guest to shut down; -ENOTSUP with the reason. */
     int (*request_stop)(struct nestvirt_device *device, struct nestvirt_error **ret_error);
 };
@@ -156,6 +173,20 @@ void nv_device_send(struct nestvirt_device *device, nv_errand_fn *fn, void *user
                     struct nv_errand_result *result);
 void nv_device_describe(const struct nestvirt_device *device, struct nv_device_place *place);
 bool nv_device_needs_loop(const struct nestvirt_device *device);
+
+/*
+ * Saved state (state.c): the kind and properties without what is one VM's own; and how the device
+ * stands. Devices are made anew from the first, and put back to the second after wire.
+ */
+void nv_device_save_config(const struct nestvirt_device *device, struct nv_writer *writer);
+int nv_device_load_config(struct nv_reader *reader, uint32_t number, void *owner,
+                          struct nestvirt_device **ret_device, struct nestvirt_error **ret_error);
+int nv_device_settle(struct nestvirt_device *device, uint64_t deadline_ns,
+                     struct nestvirt_error **ret_error);
+int nv_device_save(struct nestvirt_device *device, struct nv_writer *writer,
+                   struct nestvirt_error **ret_error);
+int nv_device_load(struct nestvirt_device *device, struct nv_reader *reader,
+                   struct nestvirt_error **ret_error);
 
 /* Thread number index (from 0) of a device that is wired; false behind the last. */
 bool nv_device_thread_at(const struct nestvirt_device *device, uint32_t index,

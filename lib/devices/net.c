@@ -19,14 +19,17 @@ static const struct nv_property net_properties[] = {
     NV_LIMIT_PROPERTIES(struct nv_net, tx.limit, "tx_rate", "sent by the guest"),
     { .name = "tap",
       .type = NESTVIRT_PROPERTY_STRING,
+      .flags = NESTVIRT_PROPERTY_IDENTITY,
       .offset = offsetof(struct nv_net, tap_name),
       .help = "name of the host's tap interface; made if it does not exist and this process may" },
     { .name = "fd",
       .type = NESTVIRT_PROPERTY_FD,
+      .flags = NESTVIRT_PROPERTY_IDENTITY,
       .offset = offsetof(struct nv_net, tap_fd),
       .help = "instead of a name: an open tap, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR; for one pair" },
     { .name = "mac",
       .type = NESTVIRT_PROPERTY_STRING,
+      .flags = NESTVIRT_PROPERTY_IDENTITY,
       .offset = offsetof(struct nv_net, mac_text),
       .help = "the guest's address, such as 02:00:00:00:00:01; without it, a random one" },
     { .name = "mtu",
@@ -420,6 +423,37 @@ static void net_start(struct nestvirt_device *device)
     net->rx.charge = 0;
 }
 
+static int net_save(struct nestvirt_device *device, struct nv_writer *writer,
+                    struct nestvirt_error **ret_error)
+{
+    const struct nv_net *net = device->state;
+
+    nv_write_u32(writer, net->active);
+    return 0;
+}
+
+/* The tap is another one: it follows the driver, and what waits in it is not for this guest. */
+static int net_load(struct nestvirt_device *device, struct nv_reader *reader,
+                    struct nestvirt_error **ret_error)
+{
+    struct nv_net *net = device->state;
+    uint32_t active = nv_read_u32(reader);
+
+    net_start(device);
+    if (active < 1 || active > net->open_count) {
+        reader->is_bad = true;
+        return 0;
+    }
+    NV_VIRTIO_GUARD(&net->virtio);
+    if (!nv_virtio_is_live(&net->virtio))
+        return 0;
+    nv_net_set_offload(net, offload_of(net->virtio.features));
+    nv_net_set_active(net, active);
+    for (uint32_t i = 0; i < net->open_count; i++)
+        net->pairs[i].stale = NV_NET_STALE_MAX;
+    return 0;
+}
+
 /* Nothing is served from now on, so that nothing is to be watched. */
 static void net_pause(struct nestvirt_device *device)
 {
@@ -467,5 +501,7 @@ const struct nv_device_class nv_device_net = {
     .start = net_start,
     .stop = net_stop,
     .pause = net_pause,
+    .save = net_save,
+    .load = net_load,
     .changed = net_changed,
 };

@@ -100,6 +100,24 @@ static void reset_start(struct nestvirt_device *device)
     state->events = 0;
 }
 
+static int reset_save(struct nestvirt_device *device, struct nv_writer *writer,
+                      struct nestvirt_error **ret_error)
+{
+    struct reset_state *state = device->state;
+
+    nv_write_u8(writer, __atomic_load_n(&state->events, __ATOMIC_SEQ_CST));
+    return 0;
+}
+
+static int reset_load(struct nestvirt_device *device, struct nv_reader *reader,
+                      struct nestvirt_error **ret_error)
+{
+    struct reset_state *state = device->state;
+
+    state->events = nv_read_u8(reader) & EVENT_POWER_BUTTON;
+    return 0;
+}
+
 static void reset_describe(const struct nestvirt_device *device, struct nv_device_place *place)
 {
     const struct reset_state *state = device->state;
@@ -138,6 +156,8 @@ const struct nv_device_class nv_device_reset = {
     .claim = reset_claim,
     .unbuild = reset_unbuild,
     .start = reset_start,
+    .save = reset_save,
+    .load = reset_load,
     .describe = reset_describe,
     .request_stop = reset_request_stop,
 };

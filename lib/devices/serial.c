@@ -11,10 +11,12 @@
 static const struct nv_property serial_properties[] = {
     { .name = "output",
       .type = NESTVIRT_PROPERTY_FD,
+      .flags = NESTVIRT_PROPERTY_IDENTITY,
       .offset = offsetof(struct nv_serial, output_fd),
       .help = "where the guest's output goes; without it, it is discarded" },
     { .name = "input",
       .type = NESTVIRT_PROPERTY_FD,
+      .flags = NESTVIRT_PROPERTY_IDENTITY,
       .offset = offsetof(struct nv_serial, input_fd),
       .help = "where the guest's input comes from" },
     { .name = "port",
@@ -106,9 +108,28 @@ static void serial_start(struct nestvirt_device *device)
     s->ier = s->fcr = s->lcr = s->mcr = s->scratch = 0;
     s->divisor = 12; /* 9600 baud, as firmware would leave it */
     s->in_length = 0;
-    s->transmit_pending = false;
+    s->transmit_pending = s->is_loaded = false;
     s->full_since_ns = 0;
     nv_serial_fill_input(s);
+}
+
+static void serial_resume(struct nestvirt_device *device)
+{
+    nv_serial_resume(device->state);
+}
+
+static int serial_save(struct nestvirt_device *device, struct nv_writer *writer,
+                       struct nestvirt_error **ret_error)
+{
+    nv_serial_save(device->state, writer);
+    return 0;
+}
+
+static int serial_load(struct nestvirt_device *device, struct nv_reader *reader,
+                       struct nestvirt_error **ret_error)
+{
+    nv_serial_load(device->state, reader);
+    return 0;
 }
 
 /* True if there is more. */
@@ -168,6 +189,9 @@ const struct nv_device_class nv_device_serial = {
     .wire = serial_wire,
     .unbuild = serial_unbuild,
     .start = serial_start,
+    .resume = serial_resume,
+    .save = serial_save,
+    .load = serial_load,
     .stop = serial_stop,
     .send = serial_send,
     .thread_at = serial_thread_at,

@@ -48,10 +48,16 @@ struct nv_serial {
     uint8_t ier, fcr, lcr, mcr, scratch;
     uint16_t divisor;
     bool transmit_pending; /* the transmitter-empty interrupt */
+    bool is_loaded;        /* from saved state, and has not gone on since */
 };
 
 /* Its 8 ports (serial_registers.c). */
 int32_t nv_serial_access(void *user_data, struct nestvirt_access *access);
+
+/* The registers and input as they stand; load puts them back, resume the interrupt too. */
+void nv_serial_save(struct nv_serial *s, struct nv_writer *writer);
+void nv_serial_load(struct nv_serial *s, struct nv_reader *reader);
+void nv_serial_resume(struct nv_serial *s);
 
 /* The interrupt line follows what is pending. Lock held, as for all below. */
 void nv_serial_update_line(struct nv_serial *s);

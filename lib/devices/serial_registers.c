@@ -184,3 +184,56 @@ int32_t nv_serial_access(void *user_data, struct nestvirt_access *access)
         access->data[0] = read_register(s, access->offset);
     return NESTVIRT_ACTION_RESUME;
 }
+
+void nv_serial_save(struct nv_serial *s, struct nv_writer *writer)
+{
+    NV_GUARD(&s->lock);
+    nv_write_u8(writer, s->ier);
+    nv_write_u8(writer, s->fcr);
+    nv_write_u8(writer, s->lcr);
+    nv_write_u8(writer, s->mcr);
+    nv_write_u8(writer, s->scratch);
+    nv_write_u16(writer, s->divisor);
+    nv_write_u8(writer, s->transmit_pending);
+    nv_write_u32(writer, s->in_length);
+    for (uint32_t i = 0; i < s->in_length; i++)
+        nv_write_u8(writer, s->in[(s->in_start + i) % NV_SERIAL_INPUT]);
+}
+
+void nv_serial_load(struct nv_serial *s, struct nv_reader *reader)
+{
+    uint32_t length;
+    const uint8_t *bytes;
+
+    NV_GUARD(&s->lock);
+    s->ier = nv_read_u8(reader) & IER_BITS;
+    s->fcr = nv_read_u8(reader);
+    s->lcr = nv_read_u8(reader);
+    s->mcr = nv_read_u8(reader) & MCR_BITS;
+    s->scratch = nv_read_u8(reader);
+    s->divisor = nv_read_u16(reader);
+    s->transmit_pending = nv_read_bool(reader);
+    length = nv_read_u32(reader);
+    bytes = nv_read_data(reader, length);
+    if (!bytes || length > NV_SERIAL_INPUT) {
+        reader->is_bad = true;
+        return;
+    }
+    s->in_start = s->in_length = 0;
+    nv_serial_receive(s, bytes, length);
+    s->full_since_ns = 0;
+    s->is_loaded = true;
+}
+
+/* The output has room by now, whatever the guest waited for; an edge too many does no harm. */
+void nv_serial_resume(struct nv_serial *s)
+{
+    NV_GUARD(&s->lock);
+    if (!s->is_loaded)
+        return;
+    s->is_loaded = false;
+    if (s->has_pin)
+        nv_irq_set(s->irq, s->pin, false);
+    nv_serial_fill_input(s);
+    nv_serial_raise_transmit_empty(s);
+}

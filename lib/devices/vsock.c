@@ -27,12 +27,14 @@ static const struct nv_property vsock_properties[] = {
     NV_VIRTIO_PROPERTIES(struct nv_vsock),
     { .name = "cid",
       .type = NESTVIRT_PROPERTY_U64,
+      .flags = NESTVIRT_PROPERTY_IDENTITY,
       .offset = offsetof(struct nv_vsock, cid),
       .min = 3,
       .max = 0xfffffffe,
       .help = "the guest's address, 3 to 4294967294; the host is 2" },
     { .name = "path",
       .type = NESTVIRT_PROPERTY_STRING,
+      .flags = NESTVIRT_PROPERTY_IDENTITY,
       .offset = offsetof(struct nv_vsock, path),
       .help =
           "Unix socket where programs send \"CONNECT port\" to reach the guest; the guest "
@@ -203,6 +205,23 @@ static void serve_tx(struct nv_vsock *s)
     nv_virtio_serve(v, NV_VSOCK_RX); /* the answers */
 }
 
+/*
+ * 5.10.6.7: a transport reset. The driver ends all connections and reads its CID anew: it is a
+ * clone, or was restored, and those who were connected are not.
+ */
+static void serve_event(struct nv_vsock *s)
+{
+    static const uint8_t transport_reset[4];
+    struct nv_virtio *v = &s->virtio;
+    struct nv_chain *chain = &v->queues[NV_VSOCK_EVENT].chain;
+
+    if (!s->has_event || nv_virtio_pop(v, NV_VSOCK_EVENT, chain) <= 0)
+        return;
+    s->has_event = false;
+    nv_chain_write(chain, transport_reset, sizeof(transport_reset));
+    nv_virtio_complete(v, NV_VSOCK_EVENT, chain, (uint32_t)chain->written);
+}
+
 static void vsock_serve(struct nv_virtio *v, uint32_t queue)
 {
     struct nv_vsock *s = (struct nv_vsock *)v;
@@ -213,7 +232,8 @@ static void vsock_serve(struct nv_virtio *v, uint32_t queue)
         serve_rx(s);
     else if (queue == NV_VSOCK_TX)
         serve_tx(s);
-    /* Buffers for events stay with us: there are none so far. */
+    else
+        serve_event(s);
     if (!nv_virtio_is_live(v)) /* the guest broke a ring: nobody will be served any more */
         nv_vsock_free_all(s);
 }
@@ -229,6 +249,7 @@ static void vsock_reset(struct nv_virtio *v)
     struct nv_vsock *s = (struct nv_vsock *)v;
 
     nv_vsock_free_all(s);
+    s->has_event = false;
     s->listener_retry_ns = 0;
     nv_vsock_watch_listener(s);
 }
@@ -255,7 +276,7 @@ static int vsock_claim(struct nestvirt_device *device, const struct nv_device_en
                        "it is %zu bytes long", strlen(s->path));
     s->loop = env->loop;
     s->listener = (struct nv_source){ .fd = -1, .fn = on_listener, .user_data = s };
-    s->listener_is_watched = s->was_paused = false;
+    s->listener_is_watched = s->was_paused = s->has_event = false;
     s->listener_retry_ns = 0;
     s->timer = (struct nv_timer){ .fn = on_timer, .user_data = s };
     s->timer_ns = 0;
@@ -316,6 +337,17 @@ static void vsock_pause(struct nestvirt_device *device)
     s->was_paused = true;
 }
 
+/* Connections are not saved: the driver is told that they are gone. */
+static int vsock_load(struct nestvirt_device *device, struct nv_reader *reader,
+                      struct nestvirt_error **ret_error)
+{
+    struct nv_vsock *s = device->state;
+
+    s->was_paused = true;
+    s->has_event = nv_virtio_is_live(&s->virtio);
+    return 0;
+}
+
 const struct nv_device_class nv_device_vsock = {
     .name = "vsock",
     .help = "virtio socket device: connections between the guest and Unix sockets of the host",
@@ -328,4 +360,5 @@ const struct nv_device_class nv_device_vsock = {
     .unbuild = vsock_unbuild,
     .stop = vsock_stop,
     .pause = vsock_pause,
+    .load = vsock_load,
 };

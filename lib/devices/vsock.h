@@ -131,6 +131,7 @@ struct nv_vsock {
     uint64_t listener_device, listener_inode; /* of the file at path that is ours */
     uint64_t listener_retry_ns;               /* 0: clients are taken as they come */
     bool listener_is_watched;
+    bool has_event;  /* the guest is to be told that all connections are gone */
     bool was_paused; /* what was due meanwhile is caught up with in the next pass */
 
     struct nv_timer timer;

@@ -39,7 +39,8 @@ static int open_memfd(uint64_t length, const char *name, struct nestvirt_error *
     if (r)
         return nv_fail_sys(ret_error, r, name, "ftruncate of a memfd",
                            "use less memory, or raise the limit on file size (ulimit -f)");
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+    /* More seals follow if it becomes a template's. */
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
         return nv_fail_sys(ret_error, errno, name, "F_ADD_SEALS", "use anonymous backing");
     return nv_steal_fd(&fd);
 }

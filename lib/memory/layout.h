@@ -13,7 +13,8 @@
  * 0x00003000     0x6000     page tables: 4 GiB one to one
  * 0x00020000     0x0800     kernel command line
  * 0x0009fc00     0x0400     reserved, as an extended BIOS data area would be
- * 0x000e0000     0x10000    ACPI tables, RSDP first
+ * 0x000e0000     0xf000     ACPI tables, RSDP first
+ * 0x000ef000     0x1000     the VM generation ID, for a VM with the device vmgenid
  * 0x000f0000     0x10000    MP table, floating pointer first
  * 0x00100000     ..         the kernel, unless it asks for another place
  * 0xc0000000     1 GiB      the gap: windows of devices and interrupt controllers
@@ -30,7 +31,8 @@
 #define NV_LAYOUT_CMDLINE 0x00020000ull
 #define NV_LAYOUT_LOW_END 0x0009fc00ull
 #define NV_LAYOUT_ACPI 0x000e0000ull
-#define NV_LAYOUT_ACPI_SIZE 0x10000ull
+#define NV_LAYOUT_ACPI_SIZE 0xf000ull
+#define NV_LAYOUT_GENERATION 0x000ef000ull
 #define NV_LAYOUT_MPTABLE 0x000f0000ull
 #define NV_LAYOUT_MPTABLE_SIZE 0x10000ull
 #define NV_LAYOUT_HIGH_START 0x00100000ull

@@ -35,6 +35,7 @@ struct nv_memory_slot {
 
 struct nv_memory_region {
     bool used;
+    bool is_image;      /* mapped from the image of a template (image.h) */
     bool is_copied;     /* a file that is not trusted: host is anonymous memory with its bytes */
     uint32_t mergeable; /* KSM may merge it; changes while the guest runs */
     struct nestvirt_memory_config config;

@@ -326,3 +326,28 @@ int nv_vcpu_run_nothing(struct nestvirt_vcpu *vcpu)
     vcpu->run->immediate_exit = was_kicked;
     return r == -EAGAIN || r == -ENOMEM ? r : 0; /* others belong to the run */
 }
+
+/* A device that has to wait for its disk says so again and again; so long at most. */
+enum { SETTLE_MS = 10000 };
+
+int nv_vcpu_settle(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error)
+{
+    const uint64_t deadline_ns = nv_now_ns() + SETTLE_MS * 1000000ull;
+    struct nestvirt_exit exit = { .size = sizeof(exit) };
+    int r;
+
+    while (vcpu->has_again && nv_now_ns() < deadline_ns)
+        vcpu->has_again = handle_exit(vcpu, &exit) == NV_STEP_AGAIN;
+    if (vcpu->has_again || vcpu->awaits_answer)
+        return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s,
+                       vcpu->has_again ? "try again when its disk is idle"
+                                       : "answer it with nestvirt_vcpu_run, then pause",
+                       "an access of the guest is not finished");
+    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    r = vcpu->group->host->ops->ioctl(vcpu->fd, KVM_RUN, NULL);
+    nv_vcpu_absorb(vcpu);
+    if (r == -EINTR || r == -EAGAIN)
+        return 0;
+    return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s, "resume the VM and try again",
+                   "did not complete its last instruction");
+}

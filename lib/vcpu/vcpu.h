@@ -14,6 +14,7 @@
 #include "bus/bus.h"
 #include "bus/irq.h"
 #include "core/log.h"
+#include "core/record.h"
 #include "host/errand.h"
 #include "kvm/kvm.h"
 #include "memory/memory.h"
@@ -205,6 +206,18 @@ int nv_vcpu_set_msr(struct nestvirt_vcpu *vcpu, uint32_t index, uint64_t value,
 int nv_vcpu_inject(struct nestvirt_vcpu *vcpu, uint32_t vector, bool has_code, uint32_t code,
                    struct nestvirt_error **ret_error);
 int nv_vcpu_skip(struct nestvirt_vcpu *vcpu, uint32_t length, struct nestvirt_error **ret_error);
+
+/*
+ * A vCPU as it stands, and put back to that (state_x86_64.c). It is parked; save first completes
+ * the access it came out with. -EBUSY for one whose exit is in the caller's hands.
+ */
+int nv_vcpu_save(struct nestvirt_vcpu *vcpu, struct nv_writer *writer,
+                 struct nestvirt_error **ret_error);
+int nv_vcpu_load(struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
+                 struct nestvirt_error **ret_error);
+
+/* Completes the access that a parked vCPU came out with (run.c): 0, -EBUSY as above. */
+int nv_vcpu_settle(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error);
 
 /* Puts the boot vCPU in its start state. */
 int nv_vcpu_set_start(struct nestvirt_vcpu *vcpu, const struct nv_cpu_start *start,

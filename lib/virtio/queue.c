@@ -114,6 +114,7 @@ int nv_queue_open(struct nv_queue *queue, const struct nv_memory *memory, bool h
     queue->has_event_idx = has_event_idx;
     queue->next_available = queue->next_used = queue->signalled = 0;
     memset(queue->in_flight, 0, sizeof(queue->in_flight));
+    queue->replay_count = 0;
     queue->fault = NULL;
     queue->is_ready = true;
     return 0;
@@ -246,6 +247,33 @@ static bool test_in_flight(const struct nv_queue *queue, uint32_t head)
     return queue->in_flight[head / 64] >> (head % 64) & 1;
 }
 
+static void begin_chain(struct nv_chain *chain, uint32_t head, bool is_replayed)
+{
+    chain->read_at = chain->read_end = chain->write_at = chain->write_end = 0;
+    chain->read_left = chain->write_left = chain->written = 0;
+    chain->head = (uint16_t)head;
+    chain->is_replayed = is_replayed;
+}
+
+/* A chain that was in flight when the state was saved. Its head is in flight still. */
+static int pop_again(struct nv_queue *queue, struct nv_chain *chain)
+{
+    uint32_t word = 0;
+    uint32_t head;
+    int r;
+
+    while (queue->replay[word] == 0)
+        word++;
+    head = 64 * word + (uint32_t)__builtin_ctzll(queue->replay[word]);
+    begin_chain(chain, head, true);
+    r = walk_chain(queue, chain);
+    if (r < 0)
+        return r;
+    queue->replay[word] &= queue->replay[word] - 1;
+    queue->replay_count--;
+    return 1;
+}
+
 int nv_queue_pop(struct nv_queue *queue, struct nv_chain *chain)
 {
     uint16_t waiting;
@@ -254,6 +282,8 @@ int nv_queue_pop(struct nv_queue *queue, struct nv_chain *chain)
 
     if (queue->fault)
         return -EPROTO;
+    if (queue->replay_count > 0)
+        return pop_again(queue, chain);
     waiting = (uint16_t)(load_u16(queue->available + RING_INDEX) - queue->next_available);
     if (waiting == 0)
         return 0;
@@ -265,9 +295,7 @@ int nv_queue_pop(struct nv_queue *queue, struct nv_chain *chain)
         return broken(queue, "a head that does not exist");
     if (test_in_flight(queue, head))
         return broken(queue, "a head that is in flight");
-    chain->read_at = chain->read_end = chain->write_at = chain->write_end = 0;
-    chain->read_left = chain->write_left = chain->written = 0;
-    chain->head = (uint16_t)head;
+    begin_chain(chain, head, false);
     r = walk_chain(queue, chain);
     if (r < 0)
         return r;
@@ -278,6 +306,11 @@ int nv_queue_pop(struct nv_queue *queue, struct nv_chain *chain)
 
 void nv_queue_unpop(struct nv_queue *queue, const struct nv_chain *chain)
 {
+    if (chain->is_replayed) {
+        queue->replay[chain->head / 64] |= 1ull << (chain->head % 64);
+        queue->replay_count++;
+        return;
+    }
     queue->in_flight[chain->head / 64] &= ~(1ull << (chain->head % 64));
     queue->next_available--;
 }
@@ -311,7 +344,8 @@ uint16_t nv_queue_index_load(const uint8_t *at)
 
 bool nv_queue_has_more(const struct nv_queue *queue)
 {
-    return !queue->fault && load_u16(queue->available + RING_INDEX) != queue->next_available;
+    return !queue->fault && (queue->replay_count > 0 ||
+                             load_u16(queue->available + RING_INDEX) != queue->next_available);
 }
 
 void nv_queue_silence(struct nv_queue *queue)

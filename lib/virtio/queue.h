@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "core/record.h"
 #include "memory/memory.h"
 
 enum {
@@ -29,6 +30,7 @@ struct nv_chain {
     uint64_t write_left;
     uint64_t written; /* bytes, by nv_chain_write() */
     uint16_t head;
+    bool is_replayed; /* taken before the state was saved, and once more now */
 };
 
 void nv_chain_destroy(struct nv_chain *chain);
@@ -81,7 +83,9 @@ struct nv_queue {
     uint16_t next_used;
     uint16_t signalled;                         /* next_used when last asked about an interrupt */
     uint64_t in_flight[NV_QUEUE_SIZE_MAX / 64]; /* heads popped and not yet pushed */
-    const char *fault;                          /* what the guest did wrong; NULL: nothing */
+    uint64_t replay[NV_QUEUE_SIZE_MAX / 64];    /* those of them that are to be popped once more */
+    uint32_t replay_count;
+    const char *fault; /* what the guest did wrong; NULL: nothing */
 };
 
 /*
@@ -90,6 +94,15 @@ struct nv_queue {
  */
 int nv_queue_open(struct nv_queue *queue, const struct nv_memory *memory, bool has_indirect,
                   bool has_event_idx);
+
+/*
+ * The queue as it stands, and put back to that: chains in flight are popped first then, each once
+ * more (state.c). NESTVIRT_E_BAD_STATE. size_max: most descriptors it may have.
+ */
+void nv_queue_save(const struct nv_queue *queue, struct nv_writer *writer);
+int nv_queue_load(struct nv_queue *queue, const struct nv_memory *memory, uint64_t size_max,
+                  bool has_indirect, bool has_event_idx, struct nv_reader *reader,
+                  struct nestvirt_error **ret_error);
 
 /* Back to a queue that the guest has not set up. */
 void nv_queue_reset(struct nv_queue *queue);

@@ -368,6 +368,7 @@ void nv_virtio_start(struct nv_virtio *v)
 {
     NV_VIRTIO_GUARD(v);
     nv_virtio_clear(v);
+    v->is_loaded = false;
     v->is_running = true;
 }
 
@@ -375,6 +376,10 @@ void nv_virtio_resume(struct nv_virtio *v)
 {
     NV_VIRTIO_GUARD(v);
     v->is_running = true;
+    /* An interrupt that was on its way when the state was saved; one too many does no harm. */
+    if (v->is_loaded && v->has_pin && atomic_load(&v->interrupt_status))
+        eventfd_write(v->irq_fd, 1);
+    v->is_loaded = false;
     for (uint32_t i = 0; i < v->queue_count; i++)
         nv_virtio_serve_later(v, i);
 }

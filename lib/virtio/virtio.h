@@ -118,6 +118,7 @@ struct nv_virtio {
     bool is_claimed;
     bool is_wired;
     bool is_running; /* the VM runs: queues may be served */
+    bool is_loaded;  /* from saved state, and has not gone on since */
     const struct nv_memory *memory;
     struct nv_bus *bus;
     struct nv_irq *irq;
@@ -169,6 +170,18 @@ void nv_virtio_unclaim(struct nv_virtio *v);
 /* The guest starts from reset state; or goes on after a pause. */
 void nv_virtio_start(struct nv_virtio *v);
 void nv_virtio_resume(struct nv_virtio *v);
+
+/*
+ * The device as it stands while the VM is paused, and put back to that after nv_virtio_wire(); it
+ * goes on with nv_virtio_resume() (state.c). Its configuration is what it was wired with: the
+ * driver is told if that is another than it knew. Lock held for save alone. -EBUSY while it
+ * resets, -EINVAL for a device that offers less than the driver has accepted,
+ * NESTVIRT_E_BAD_STATE.
+ */
+int nv_virtio_save(struct nv_virtio *v, struct nv_writer *writer,
+                   struct nestvirt_error **ret_error);
+int nv_virtio_load(struct nv_virtio *v, struct nv_reader *reader,
+                   struct nestvirt_error **ret_error);
 
 /* No queue is served from now on; a pass under way has ended. Held chains may still complete. */
 void nv_virtio_halt(struct nv_virtio *v);

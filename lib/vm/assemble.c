@@ -8,6 +8,7 @@
 #include "core/util.h"
 #include "memory/layout.h"
 #include "memory/numa.h"
+#include "vm/state.h"
 #include "vm/vm.h"
 
 /* What must be there at once: KVM's own, and regions that are to be filled. */
@@ -179,6 +180,10 @@ static void describe_machine(const struct nestvirt_vm *vm, struct nv_boot_machin
             machine->virtio[machine->virtio_count].window = place.window;
             machine->virtio[machine->virtio_count++].pin = place.pin;
         }
+        if (place.is_generation) {
+            machine->has_generation = true;
+            machine->generation_pin = place.pin;
+        }
         if (place.is_power) {
             machine->has_power = true;
             machine->has_i8042 = place.port != 0;
@@ -240,6 +245,8 @@ int nv_vm_assemble(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         r = nv_irq_attach(&vm->irq, vm->host, vm->group.vm_fd, ret_error);
     if (r >= 0)
         r = nv_bus_attach(&vm->bus, vm->host, vm->group.vm_fd, ret_error);
+    if (r >= 0 && vm->origin)
+        r = nv_vm_load(vm, ret_error);
     if (r >= 0)
         r = nv_memory_check_placed(&vm->memory, ret_error);
     if (r >= 0)

@@ -6,6 +6,7 @@
 #include "core/cleanup.h"
 #include "core/util.h"
 #include "host/thread.h"
+#include "vm/state.h"
 #include "vm/vm.h"
 
 const char *nv_state_name(int state)
@@ -62,6 +63,9 @@ int nv_vm_build(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 
     if (!is_first && !has_stopped(vm))
         return refuse(vm, -EBUSY, "build", "build once, before start", ret_error);
+    if (vm->is_consumed)
+        return nv_fail(ret_error, -EBUSY, nv_vm_name(vm).s, "make a clone with nestvirt_clone_new",
+                       "has become a template and cannot run again");
     if (vm->is_unfit)
         return nv_fail(ret_error, -EBUSY, nv_vm_name(vm).s, "free it and make it anew",
                        "is not to run: one of its threads could not give up its privileges");
@@ -128,7 +132,12 @@ int nv_vm_start(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
         nv_error_prefix(ret_error, nv_vm_name(vm).s);
         return r;
     }
-    for (uint32_t i = 0; i < vm->device_count; i++)
+    if (vm->is_loaded) {
+        r = nv_vm_go_on(vm, ret_error);
+        if (r < 0)
+            return r;
+    }
+    for (uint32_t i = 0; i < vm->device_count && !vm->is_loaded; i++)
         nv_device_start(vm->devices[i]);
     atomic_store(&vm->is_to_pause, false);
     vm->was_started = true;
@@ -273,7 +282,7 @@ int nv_vm_request_stop(struct nestvirt_vm *vm, struct nestvirt_error **ret_error
 {
     if (vm->state != NESTVIRT_STATE_RUNNING)
         return refuse(vm, -EBUSY, "ask for a stop", "start or resume it first", ret_error);
-    if (!(vm->boot.discovery & NESTVIRT_DISCOVERY_ACPI) || vm->boot.kernel_fd < 0)
+    if (!(vm->boot.discovery & NESTVIRT_DISCOVERY_ACPI) || (vm->boot.kernel_fd < 0 && !vm->origin))
         return nv_fail(ret_error, -ENOTSUP, nv_vm_name(vm).s,
                        "boot a kernel with NESTVIRT_DISCOVERY_ACPI, or use nestvirt_vm_stop",
                        "has no ACPI tables and so no power button");

@@ -13,6 +13,7 @@
 #include "core/util.h"
 #include "host/file.h"
 #include "host/limits.h"
+#include "state/template.h"
 #include "vm/numa.h"
 
 struct nv_text nv_vm_name(const struct nestvirt_vm *vm)
@@ -204,6 +205,7 @@ void nv_vm_free(struct nestvirt_vm *vm)
     free(vm->kept_places.rows);
     nv_vm_free_cgroups(vm);
     nv_memory_destroy(&vm->memory, true);
+    nv_template_unref(vm->origin);
     if (vm->boot.kernel_fd >= 0)
         close(vm->boot.kernel_fd);
     if (vm->boot.initrd_fd >= 0)

@@ -34,6 +34,8 @@ struct nv_late_line {
     char text[256];
 };
 
+struct nestvirt_template;
+
 struct nestvirt_vm {
     uint32_t tag;
     struct nestvirt_host *host;
@@ -72,6 +74,12 @@ struct nestvirt_vm {
     bool is_confined;                 /* they were told to */
     bool is_unfit;                    /* and one of them could not: never to run */
     bool was_started;
+    /* Of a clone: where it comes from, and the clock it goes on with. */
+    struct nestvirt_template *origin; /* NULL: none */
+    bool is_fresh;                    /* the origin has never run */
+    bool is_loaded;                   /* built, and goes on instead of starting anew */
+    bool is_consumed;                 /* it became a template: never to run again */
+    uint64_t clock;                   /* KVM's, nanoseconds */
     void (*exit_free)(void *user_data);
     struct nv_events events;
 };

@@ -116,6 +116,8 @@ static int host_ioctl(unsigned long request, void *argument)
         memcpy(list, &fake.cpuid,
                sizeof(fake.cpuid.list) + fake.cpuid.list.nent * sizeof(struct kvm_cpuid_entry2));
         return 0;
+    case KVM_GET_MSR_INDEX_LIST:
+        return fake_msr_names(argument);
     case KVM_CREATE_VM:
         return new_fd(KIND_VM, fake.vms++, NULL);
     default:
@@ -165,7 +167,7 @@ static int vm_ioctl(uint32_t vm, unsigned long request, void *argument)
     case KVM_CREATE_PIT2:
         return 0;
     default:
-        return -ENOTTY;
+        return fake_saved_vm_ioctl(request, argument);
     }
 }
 
@@ -176,20 +178,6 @@ static int set_signal_mask(struct fake_vcpu *vcpu, const struct kvm_signal_mask 
     sigemptyset(&vcpu->run_mask);
     memcpy(&vcpu->run_mask, mask->sigset, 8);
     return 0;
-}
-
-/* One MSR exists. */
-static int msrs(struct fake_vcpu *vcpu, struct kvm_msrs *list, bool is_set)
-{
-    enum { THE_MSR = 0x174 };
-
-    if (list->nmsrs != 1 || list->entries[0].index != THE_MSR)
-        return 0;
-    if (is_set)
-        vcpu->msr = list->entries[0];
-    else
-        list->entries[0].data = vcpu->msr.data;
-    return 1;
 }
 
 static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *argument)
@@ -215,10 +203,6 @@ static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *argum
     case KVM_SET_VCPU_EVENTS:
         vcpu->events = *(const struct kvm_vcpu_events *)argument;
         return 0;
-    case KVM_GET_MSRS:
-        return msrs(vcpu, argument, false);
-    case KVM_SET_MSRS:
-        return msrs(vcpu, argument, true);
     case KVM_TRANSLATE:
         place->physical_address = place->linear_address;
         place->valid = 1;
@@ -233,7 +217,7 @@ static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *argum
     case KVM_KVMCLOCK_CTRL:
         return -EINVAL; /* as for a guest that does not use it */
     default:
-        return -ENOTTY;
+        return fake_saved_vcpu_ioctl(vcpu, request, argument);
     }
 }
 

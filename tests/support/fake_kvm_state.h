@@ -16,7 +16,8 @@ enum {
     MSIS_MAX = 1024,
     SLOTS_MAX = 256,
     CAPABILITIES_MAX = 512,
-    FAILING_MAX = 8
+    FAILING_MAX = 8,
+    FAKE_MSRS = 3
 };
 
 enum kind { KIND_NONE, KIND_HOST, KIND_VM, KIND_VCPU };
@@ -32,7 +33,12 @@ struct fake_vcpu {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_vcpu_events events;
-    struct kvm_msr_entry msr;
+    uint64_t msrs[FAKE_MSRS];
+    struct kvm_xcrs xcrs;
+    struct kvm_xsave xsave;
+    struct kvm_lapic_state lapic;
+    struct kvm_debugregs debugregs;
+    struct kvm_mp_state mp_state;
     union nv_cpuid cpuid;
 };
 
@@ -78,10 +84,18 @@ struct fake_state {
     struct kvm_irqfd irqfd;
     struct kvm_ioeventfd ioeventfd;
     struct kvm_irq_level line;
+    struct kvm_irqchip chips[3];
+    struct kvm_pit_state2 pit;
+    struct kvm_clock_data clock; /* as set last; it stands still */
 };
 
 extern pthread_mutex_t fake_lock;
 extern struct fake_state fake;
+
+/* Calls that save and restore (fake_kvm_saved.c); -ENOTTY for another. Lock held. */
+int fake_saved_vm_ioctl(unsigned long request, void *argument);
+int fake_saved_vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *argument);
+int fake_msr_names(struct kvm_msr_list *list);
 
 /* KVM_RUN (fake_kvm_run.c). */
 int fake_run(struct fake_vcpu *vcpu);

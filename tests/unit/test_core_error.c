@@ -41,6 +41,8 @@ START_TEST(test_codes_of_the_library)
     ck_assert_int_eq(NESTVIRT_E_BUG, -4000);
     ck_assert_int_eq(NESTVIRT_E_NO_INTERRUPT_PIN, -4001);
     ck_assert_int_eq(NESTVIRT_E_VCPU_STUCK, -4002);
+    ck_assert_int_eq(NESTVIRT_E_BAD_STATE, -4004);
+    ck_assert_str_eq(nestvirt_error_code_name(-4004), "NESTVIRT_E_BAD_STATE");
     ck_assert_int_eq(NESTVIRT_E_INVALID_VM, -4003);
     ck_assert_str_eq(nestvirt_error_code_name(-4003), "NESTVIRT_E_INVALID_VM");
 }
@@ -48,7 +50,7 @@ END_TEST
 
 START_TEST(test_other_codes)
 {
-    static const int unknown[] = { 0, 1, 22, -3999, -4004, -100000, INT32_MIN, INT32_MAX };
+    static const int unknown[] = { 0, 1, 22, -3999, -4005, -100000, INT32_MIN, INT32_MAX };
 
     for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
         ck_assert_str_eq(nestvirt_error_code_text(unknown[i]),

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Templates: a VM's whole state, from which any number of clones start at once, sharing its memory
+ * copy-on-write; and the same in files.
+ *
+ * A clone is an ordinary VM in state new. It has the vCPUs, memory and devices of the template's
+ * VM with their properties, but for those with NESTVIRT_PROPERTY_IDENTITY, which name what one VM
+ * has for itself (a disk's file, a tap and its MAC, descriptors of consoles, a CID): set them with
+ * nestvirt_device_get() and nestvirt_device_set_...() before the build. A disk's file has to hold
+ * what the template's held when it was made: a reflink, a copy or an overlay of it. Handlers,
+ * ioeventfds, interrupt pins, callbacks and the event loop are the caller's and are added again,
+ * pins in the same order. nestvirt_vm_build() maps memory and puts all state back;
+ * nestvirt_vm_start() lets the guest go on where the template stood. A clone that has stopped and
+ * is started again begins there once more.
+ *
+ * What the guest notices: requests that its devices had not finished are done once more by the
+ * clone's devices; the virtio socket tells its driver that connections are gone and the CID may be
+ * another; a disk's size and other changes of configuration are told as always; a MAC is only read
+ * by drivers when they start, so that a running Linux keeps the template's until it is told
+ * otherwise. kvm-clock goes on from the moment of saving and neither leaps nor goes back; the time
+ * of day does not know that time has passed. A VM with the device "vmgenid" finds another VM
+ * generation ID in each clone, and ACPI tells it so: Linux then makes its random numbers anew. A
+ * guest without ACPI finds the ID at guest address 0xef000 too, but nobody tells it to look there.
+ *
+ * Memory pages are shared until they are written. A balloon of a clone gives back what the clone
+ * has written, not what it shares.
+ */
+#ifndef NESTVIRT_TEMPLATE_H
+#define NESTVIRT_TEMPLATE_H
+
+#include <nestvirt/vm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct nestvirt_template;
+
+/* Flags of nestvirt_template_new() and nestvirt_template_open(). */
+enum {
+    /*
+     * new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED), its memory is gone,
+     * and it can only be freed. One region with NESTVIRT_BACKING_MEMFD becomes the template's
+     * memory without a copy.
+     */
+    NESTVIRT_TEMPLATE_CONSUME = 1 << 0,
+    /*
+     * open: nobody will change or shorten the file while the template or a clone is there. Its
+     * memory is then mapped and read only when it is used, unchecked; if the file does get shorter,
+     * this process ends by SIGBUS.
+     */
+    NESTVIRT_TEMPLATE_TRUST_FILE = 1 << 1
+};
+
+/*
+ * Makes a template of a VM. Without NESTVIRT_TEMPLATE_CONSUME its pages with data are copied once,
+ * and the VM may go on. ret_template is freed with nestvirt_template_free(). State built or paused;
+ * of a VM that was built and never started, clones start from its first instruction, and their
+ * devices as after a reset.
+ * Errors: -EBUSY in other states, while a disk does not finish its requests, or while a vCPU
+ * driven by hand waits for the answer to an exit; -ENOTSUP for a VM with devices of the caller's
+ * own (nestvirt_virtio_add()) or NESTVIRT_VM_NESTED; -EINVAL for unknown flags; -EDEADLK from a
+ * callback or vCPU of the VM; -ENOMEM, -EMFILE, -EAGAIN. A failed call leaves the VM as it was.
+ */
+int nestvirt_template_new(struct nestvirt_vm *vm, uint32_t flags,
+                          struct nestvirt_template **ret_template,
+                          struct nestvirt_error **ret_error);
+
+/*
+ * Gives a template back. Clones keep what they need: it may be freed while they live. NULL is
+ * allowed. Any thread. Errors: -EBADF.
+ */
+int nestvirt_template_free(struct nestvirt_template *template_handle);
+
+struct nestvirt_template_info {
+    uint32_t size;
+    uint32_t flags;       /* 0 */
+    uint64_t memory_size; /* bytes of guest memory */
+    uint64_t data_size;   /* bytes of it that the template holds; the others are zeroes */
+    uint64_t state_size;  /* bytes of vCPUs, interrupt controllers and devices */
+    uint32_t vcpus;
+    uint32_t devices;
+};
+
+/* Zeroes the structure and sets its size; never writes past caller_size bytes. */
+void nestvirt_template_info_init(struct nestvirt_template_info *info, size_t caller_size);
+
+/* Tells what a template holds. Any thread. Errors: -EFAULT, -EBADF, -EINVAL, -ECHILD. */
+int nestvirt_template_get_info(const struct nestvirt_template *template_handle,
+                               struct nestvirt_template_info *info,
+                               struct nestvirt_error **ret_error);
+
+struct nestvirt_clone_config {
+    uint32_t size;
+    uint32_t flags;   /* 0 */
+    const char *name; /* of the VM, copied; NULL: "vm" */
+};
+
+/* Zeroes the structure and sets its size; never writes past caller_size bytes. */
+void nestvirt_clone_config_init(struct nestvirt_clone_config *config, size_t caller_size);
+
+/*
+ * Makes a VM from a template, in state new; see above for what is to be set before it is built.
+ * More devices, memory and a kernel cannot be added (-EBUSY). config: copied; NULL for the
+ * defaults. Any thread. Errors: -EINVAL for a name that is too long or an unknown flag;
+ * NESTVIRT_E_BAD_STATE and others for a template whose file said what cannot be; -ENOMEM, -EMFILE.
+ */
+int nestvirt_clone_new(struct nestvirt_template *template_handle,
+                       const struct nestvirt_clone_config *config, struct nestvirt_vm **ret_vm,
+                       struct nestvirt_error **ret_error);
+
+/*
+ * Writes a template to a file, from its start on; what it held is lost. fd: a regular file or a
+ * memfd, open for writing; it stays the caller's. base: NULL to write all, with holes where memory
+ * has no data; or a template of the same memory, of which only the pages that differ are written.
+ * The file is not brought to the disk (fsync), and is empty after a failure. Any thread.
+ * Errors: -EBADF, -EACCES, -EINVAL for another kind of file or a base that does not fit; -ENOMEM;
+ * those of write(2): -EIO, and others.
+ */
+int nestvirt_template_write(const struct nestvirt_template *template_handle,
+                            const struct nestvirt_template *base, int fd,
+                            struct nestvirt_error **ret_error);
+
+/*
+ * Reads a template from such a file, in this process or another, on this host or one whose KVM and
+ * processor are of the same kind. fd: open for reading; it stays the caller's. Memory is copied,
+ * but mapped from a memfd that is sealed against shrinking and writing, or with
+ * NESTVIRT_TEMPLATE_TRUST_FILE. flags: NESTVIRT_TEMPLATE_TRUST_FILE or 0. base: for a file of
+ * changes the template that it was written against, which may itself come from a file; else NULL.
+ * All checksums, lengths and values are looked at before anything is made. Any thread.
+ * Errors: NESTVIRT_E_BAD_STATE with the reason for what is cut off, damaged or something else;
+ * -EINVAL for a wrong base, unknown flags or another kind of file; -EBADF, -EACCES, -ENOMEM,
+ * -EMFILE.
+ */
+int nestvirt_template_open(struct nestvirt_host *host, int fd, uint32_t flags,
+                           const struct nestvirt_template *base,
+                           struct nestvirt_template **ret_template,
+                           struct nestvirt_error **ret_error);
+
+enum {
+    NESTVIRT_GENERATION_SIZE = 16 /* bytes of a VM generation ID */
+};
+
+/*
+ * Copies the VM generation ID that the guest finds now: random at the first build, another one for
+ * each clone and each time that a clone goes back to its template. size: of buffer, at least
+ * NESTVIRT_GENERATION_SIZE. Returns NESTVIRT_GENERATION_SIZE. Any state but new.
+ * Errors: -ENOENT for a VM without the device "vmgenid", -EBUSY before the first build, -EINVAL.
+ */
+int nestvirt_vm_get_generation(struct nestvirt_vm *vm, void *buffer, size_t size,
+                               struct nestvirt_error **ret_error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Proves records, the checksum, and that a file of saved state which is not whole is refused. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/crc.h"
+#include "core/record.h"
+#include "core/util.h"
+#include "fake_kvm.h"
+#include "support.h"
+
+static struct nestvirt_host *host;
+static struct nestvirt_template *template;
+static int file = -1;
+
+START_TEST(test_crc)
+{
+    static const char nine[] = "123456789";
+    struct nv_crc crc;
+    uint32_t value;
+
+    nv_crc_init(&crc);
+    ck_assert_uint_eq(nv_crc_add(&crc, 0, nine, 9), 0xcbf43926); /* what all CRC-32s have */
+    ck_assert_uint_eq(nv_crc_add(&crc, 0, nine, 0), 0);
+    for (size_t i = 0; i <= 9; i++) {
+        value = nv_crc_add(&crc, 0, nine, i);
+        ck_assert_uint_eq(nv_crc_add(&crc, value, nine + i, 9 - i), 0xcbf43926);
+    }
+}
+END_TEST
+
+START_TEST(test_records)
+{
+    struct nv_writer writer = { 0 };
+    struct nv_reader reader, body;
+    char text[8];
+    size_t mark = nv_write_begin(&writer, NV_RECORD('T', 'E', 'S', 'T'), 3);
+
+    nv_write_u8(&writer, 1);
+    nv_write_u16(&writer, 0x1234);
+    nv_write_u32(&writer, 0x12345678);
+    nv_write_u64(&writer, 0x123456789abcdef0);
+    nv_write_text(&writer, "seven 7");
+    nv_write_text(&writer, NULL);
+    nv_write_end(&writer, mark);
+    ck_assert_int_eq(writer.error, 0);
+    reader = (struct nv_reader){ .bytes = writer.bytes, .left = writer.length };
+    ck_nv_fails(nv_read_begin(&(struct nv_reader){ .bytes = writer.bytes, .left = writer.length },
+                              NV_RECORD('T', 'E', 'S', 'T'), 2, "test", &body, &error),
+                NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(nv_read_begin(&(struct nv_reader){ .bytes = writer.bytes, .left = writer.length },
+                              NV_RECORD('T', 'E', 'S', 'X'), 3, "test", &body, &error),
+                NESTVIRT_E_BAD_STATE);
+    ck_nv_ok(nv_read_begin(&reader, NV_RECORD('T', 'E', 'S', 'T'), 3, "test", &body, &error));
+    ck_assert(nv_read_bool(&body));
+    ck_assert_uint_eq(nv_read_u16(&body), 0x1234);
+    ck_assert_uint_eq(nv_read_u32(&body), 0x12345678);
+    ck_assert_uint_eq(nv_read_u64(&body), 0x123456789abcdef0);
+    nv_read_text(&body, text, sizeof(text));
+    ck_assert_str_eq(text, "seven 7");
+    ck_nv_fails(nv_read_end(&body, "test", &error), NESTVIRT_E_BAD_STATE);
+    nv_read_text(&body, text, sizeof(text));
+    ck_assert_str_eq(text, "");
+    ck_nv_ok(nv_read_end(&body, "test", &error));
+    ck_assert_uint_eq(nv_read_u32(&body), 0);
+    ck_assert(body.is_bad);
+    ck_nv_fails(nv_read_end(&body, "test", &error), NESTVIRT_E_BAD_STATE);
+    nv_writer_destroy(&writer);
+}
+END_TEST
+
+/* A text that does not fit, an odd truth, a length beyond the end. */
+START_TEST(test_bad_values)
+{
+    static const uint8_t bytes[] = { 3, 0, 0, 0, 'a', 'b', 'c', 2, 255, 255, 255, 255 };
+    struct nv_reader reader = { .bytes = bytes, .left = sizeof(bytes) };
+    char text[3];
+    size_t length;
+
+    nv_read_text(&reader, text, sizeof(text));
+    ck_assert(reader.is_bad);
+    reader = (struct nv_reader){ .bytes = bytes + 7, .left = 1 };
+    ck_assert(!nv_read_bool(&reader));
+    ck_assert(reader.is_bad);
+    reader = (struct nv_reader){ .bytes = bytes + 8, .left = 4 };
+    ck_assert_ptr_null(nv_read_blob(&reader, &length));
+    ck_assert(reader.is_bad);
+}
+END_TEST
+
+static void setup(void)
+{
+    struct nestvirt_vm *vm;
+    uint8_t byte = 5;
+
+    fake_kvm_reset();
+    host = fake_kvm_host();
+    vm = fake_kvm_vm(host, 0, NESTVIRT_CHIP_SPLIT, 1);
+    ck_nv_ok(nestvirt_device_add(vm, "serial", NULL, &error));
+    ck_nv_ok(nestvirt_device_add(vm, "rng", NULL, &error));
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_nv_ok(nestvirt_vm_start(vm, &error));
+    ck_nv_ok(nestvirt_vm_pause(vm, &error));
+    ck_nv_ok(nestvirt_memory_write(vm, 0x5000, &byte, 1, &error));
+    ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
+    nestvirt_vm_free(vm);
+    file = memfd_create("state", MFD_CLOEXEC);
+    ck_assert_int_ge(file, 0);
+    ck_nv_ok(nestvirt_template_write(template, NULL, file, &error));
+}
+
+static void teardown(void)
+{
+    close(file);
+    nestvirt_template_free(template);
+    ck_assert_int_eq(nestvirt_host_free(host), 0);
+}
+
+static int try_open(struct nestvirt_error **ret_error)
+{
+    struct nestvirt_template *opened = NULL;
+    int r = nestvirt_template_open(host, file, 0, NULL, &opened, ret_error);
+
+    ck_assert_int_eq(r < 0, opened == NULL);
+    nestvirt_template_free(opened);
+    return r;
+}
+
+START_TEST(test_whole)
+{
+    struct nestvirt_template *opened;
+    struct nestvirt_vm *clone;
+    uint8_t byte = 0;
+
+    ck_nv_ok(nestvirt_template_open(host, file, 0, NULL, &opened, &error));
+    ck_nv_ok(nestvirt_clone_new(opened, NULL, &clone, &error));
+    nestvirt_template_free(opened);
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    ck_nv_ok(nestvirt_memory_read(clone, 0x5000, &byte, 1, &error));
+    ck_assert_uint_eq(byte, 5);
+    nestvirt_vm_free(clone);
+}
+END_TEST
+
+START_TEST(test_fault_04_cut_off)
+{
+    static const off_t steps[] = { 1, 127, 128, 129, 1000, 8192, 100000, 1 << 20 };
+    off_t size = lseek(file, 0, SEEK_END);
+
+    for (size_t i = 0; i < NV_ARRAY_SIZE(steps); i++) {
+        ck_assert_int_eq(ftruncate(file, size - steps[i] > 0 ? size - steps[i] : 0), 0);
+        ck_nv_fails(try_open(&error), NESTVIRT_E_BAD_STATE);
+        ck_nv_ok(nestvirt_template_write(template, NULL, file, &error));
+    }
+    for (off_t length = 0; length < 300; length++) {
+        ck_assert_int_eq(ftruncate(file, length), 0);
+        ck_nv_fails(try_open(&error), NESTVIRT_E_BAD_STATE);
+        if (length < 128)
+            ck_nv_ok(nestvirt_template_write(template, NULL, file, &error));
+    }
+    ck_assert_int_eq(ftruncate(file, size + 4096), 0);
+    ck_nv_fails(try_open(&error), NESTVIRT_E_BAD_STATE);
+}
+END_TEST
+
+static void flip(off_t at)
+{
+    uint8_t byte;
+
+    ck_assert_int_eq(pread(file, &byte, 1, at), 1);
+    byte ^= 0x10;
+    ck_assert_int_eq(pwrite(file, &byte, 1, at), 1);
+}
+
+/* Each byte of the header, many of the records, those of the memory. */
+START_TEST(test_damaged)
+{
+    uint8_t header[128];
+    uint64_t body, memory;
+
+    ck_assert_int_eq(pread(file, header, sizeof(header), 0), sizeof(header));
+    body =
+        128 + nv_get_le64(header + 48) + nv_get_le64(header + 56) + 24 * nv_get_le64(header + 64);
+    memory = nv_get_le64(header + 80);
+    for (uint64_t at = 0; at < body; at += at < 400 ? 1 : 41) {
+        flip((off_t)at);
+        ck_nv_fails(try_open(&error), NESTVIRT_E_BAD_STATE);
+        flip((off_t)at);
+    }
+    flip((off_t)(memory + 0x5000));
+    ck_nv_fails(try_open(&error), NESTVIRT_E_BAD_STATE);
+    flip((off_t)(memory + 0x5000));
+    ck_nv_ok(try_open(&error));
+}
+END_TEST
+
+START_TEST(test_foreign)
+{
+    static const char text[] = "\177ELF and other things that are no saved state at all, but long "
+                               "enough to hold a header of 128 bytes if one looks at length alone.";
+    int ends[2];
+
+    ck_assert_int_eq(ftruncate(file, 0), 0);
+    ck_assert_int_eq(pwrite(file, text, sizeof(text), 0), sizeof(text));
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "something else");
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    ck_nv_fails(
+        nestvirt_template_open(host, ends[0], 0, NULL, &(struct nestvirt_template *){ 0 }, &error),
+        -EINVAL);
+    ck_nv_fails(nestvirt_template_write(template, NULL, ends[1], &error), -EINVAL);
+    ck_nv_fails(nestvirt_template_write(template, NULL, -1, &error), -EBADF);
+    ck_nv_fails(
+        nestvirt_template_open(host, -1, 0, NULL, &(struct nestvirt_template *){ 0 }, &error),
+        -EBADF);
+    ck_nv_fails(
+        nestvirt_template_open(host, file, 4, NULL, &(struct nestvirt_template *){ 0 }, &error),
+        -EINVAL);
+    ck_nv_fails(nestvirt_template_open(host, file, 0, NULL, NULL, &error), -EFAULT);
+    close(ends[0]);
+    close(ends[1]);
+    ends[0] = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    ck_nv_fails(nestvirt_template_write(template, NULL, ends[0], &error), -EINVAL);
+    close(ends[0]);
+}
+END_TEST
+
+Suite *nv_test_suite(void)
+{
+    Suite *suite = suite_create("state_file");
+    TCase *tcase = support_case(suite, "records", 20);
+
+    tcase_add_test(tcase, test_crc);
+    tcase_add_test(tcase, test_records);
+    tcase_add_test(tcase, test_bad_values);
+    tcase = support_case(suite, "files", 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, test_whole);
+    tcase_add_test(tcase, test_fault_04_cut_off);
+    tcase_add_test(tcase, test_damaged);
+    tcase_add_test(tcase, test_foreign);
+    return suite;
+}
