@@ -77,6 +77,7 @@ static void usage(FILE *file)
                   "  --reserve SIZE   of the host's memory that is left alone (512M)\n"
                   "  --ksm            equal pages are merged; KSM of the host runs fast meanwhile\n"
                   "  --shared-loop    each has a device, and one event loop serves them all\n"
+                  "  --template       the VMs are clones of one, which share its memory\n"
                   "  --step N         VMs between two points of the curves (50)\n"
                   "  --quiet          no progress\n");
 }
@@ -100,12 +101,19 @@ static uint64_t number(const char *text, uint64_t max)
 static void parse(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "count", required_argument, NULL, 'c' },  { "until-full", no_argument, NULL, 'f' },
-        { "memory", required_argument, NULL, 'm' }, { "busy", required_argument, NULL, 'b' },
-        { "hold", required_argument, NULL, 'h' },   { "reserve", required_argument, NULL, 'r' },
-        { "ksm", no_argument, NULL, 'k' },          { "shared-loop", no_argument, NULL, 'l' },
-        { "step", required_argument, NULL, 's' },   { "quiet", no_argument, NULL, 'q' },
-        { "help", no_argument, NULL, '?' + 256 },   { NULL, 0, NULL, 0 },
+        { "count", required_argument, NULL, 'c' },
+        { "until-full", no_argument, NULL, 'f' },
+        { "memory", required_argument, NULL, 'm' },
+        { "busy", required_argument, NULL, 'b' },
+        { "hold", required_argument, NULL, 'h' },
+        { "reserve", required_argument, NULL, 'r' },
+        { "ksm", no_argument, NULL, 'k' },
+        { "shared-loop", no_argument, NULL, 'l' },
+        { "step", required_argument, NULL, 's' },
+        { "quiet", no_argument, NULL, 'q' },
+        { "template", no_argument, NULL, 't' },
+        { "help", no_argument, NULL, '?' + 256 },
+        { NULL, 0, NULL, 0 },
     };
     bool is_until_full = false;
     int found;
@@ -138,6 +146,9 @@ static void parse(int argc, char **argv)
             break;
         case 'l':
             wanted.has_loop = true;
+            break;
+        case 't':
+            wanted.has_template = true;
             break;
         case 'q':
             wanted.is_quiet = true;
@@ -211,9 +222,11 @@ static void show_progress(const char *what)
     nestvirt_ksm_get_stats(&ksm, NULL);
     fprintf(stderr,
             "%7.1f s  %s %u VMs, %u busy, %.0f/s, %" PRIu64 " MiB taken, %" PRIu64
-            " MiB left, KSM saves %" PRIu64 " MiB\n",
+            " MiB left, KSM saves %" PRIu64 " MiB",
             seconds, what, fleet.count, fleet.busy, fleet.count / seconds,
             taken(look_at_memory()) >> 20, look_at_memory() >> 20, ksm.pages_sharing >> 8);
+    queue_show(stderr);
+    fputc('\n', stderr);
 }
 
 /* --- The run --- */
@@ -353,8 +366,6 @@ static void be_considerate(void)
 int main(int argc, char **argv)
 {
     struct nestvirt_ksm_token *token = NULL;
-    struct queue queue_before;
-    struct queue queue_after;
     char limit[512] = "";
     struct look full;
     double seconds;
@@ -368,22 +379,26 @@ int main(int argc, char **argv)
     if (wanted.is_mergeable)
         token = run_ksm();
     fleet_open(&fleet, &wanted);
+    queue_open();
     look_at_all(&before);
     start_ns = now_ns();
     fill(limit, sizeof(limit));
     seconds = (double)(now_ns() - start_ns) / 1e9;
     ran = wait_for_all();
-    queue_read(&fleet, &queue_before);
+    if (wanted.hold > 0)
+        queue_start();
     hold();
-    queue_read(&fleet, &queue_after);
     look_at_all(&full);
     if (limit[0])
         fprintf(stderr, "no more: %s\n", limit);
     print_result(&full, ran, seconds, limit);
     putchar(',');
-    queue_print(stdout, &queue_before, &queue_after);
+    queue_print_json(stdout);
+    if (!wanted.is_quiet)
+        queue_print_text(stderr);
     start_ns = now_ns();
     fleet_close(&fleet);
+    queue_close();
     printf(",\"free_seconds\":%.3f}\n", (double)(now_ns() - start_ns) / 1e9);
     nestvirt_ksm_token_free(token);
     return wanted.count && !limit[0] && ran < wanted.count && !was_interrupted;

@@ -19,6 +19,7 @@ struct options {
     uint64_t step;    /* VMs between two points of the curve */
     bool is_mergeable;
     bool has_loop;
+    bool has_template;
     bool is_quiet;
 };
 
@@ -32,6 +33,7 @@ uint64_t now_ns(void);
 struct fleet {
     struct nestvirt_host *host;
     struct nestvirt_loop *loop;
+    struct nestvirt_template *templates[2]; /* that halts, and that spins */
     struct nestvirt_vm **vms;
     uint64_t *create_ns; /* from nothing to started, of each */
     uint32_t count;
@@ -72,16 +74,17 @@ void print_plan(const struct options *options);
 
 /* --- Waits for a CPU: density_queue.c --- */
 
-struct queue {
-    uint64_t waits;
-    uint64_t wait_ns;
-    uint64_t run_ns;
-};
+/* Begins to observe; says on stderr what cannot be observed. */
+void queue_open(void);
+int queue_add(struct nestvirt_vm *vm, struct nestvirt_error **error);
 
-/* What the threads of all VMs have waited and run so far. */
-void queue_read(const struct fleet *fleet, struct queue *queue);
+/* Counts from here on. */
+void queue_start(void);
 
-/* Writes what happened between two reads as the member "runqueue" of a JSON object. */
-void queue_print(FILE *file, const struct queue *before, const struct queue *after);
+/* Writes percentiles as a part of a line; histograms; and the member "runqueue" of an object. */
+void queue_show(FILE *file);
+void queue_print_text(FILE *file);
+void queue_print_json(FILE *file);
+void queue_close(void);
 
 #endif

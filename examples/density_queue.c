@@ -1,48 +1,79 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long the VMs of 10_density wait for a CPU, by the kernel's own sums. */
-#include <inttypes.h>
-#include <string.h>
+/* How long the VMs of 10_density wait for a CPU: histograms, or the kernel's own sums. */
+#include <stdlib.h>
 
+#include "common.h"
 #include "density.h"
 
-/* "run-ns wait-ns times" (the kernel's documentation, scheduler/sched-stats). */
-static void add_thread(int32_t tid, struct queue *queue)
-{
-    uint64_t run_ns;
-    uint64_t wait_ns;
-    uint64_t times;
-    char path[64];
-    FILE *file;
+enum { TEXT_SIZE = 4096, JSON_SIZE = 32768 };
 
-    snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", tid);
-    file = fopen(path, "re");
-    if (!file)
+static struct nestvirt_observer *observer;
+
+void queue_open(void)
+{
+    struct nestvirt_error *error = NULL;
+
+    if (nestvirt_observer_new(NULL, &observer, &error) < 0)
+        fprintf(stderr, "waits are not observed: %s\n", nestvirt_error_get_message(error));
+    else if (nestvirt_observer_get_reason(observer)[0])
+        fprintf(stderr, "waits are summed up only: %s\n", nestvirt_observer_get_reason(observer));
+    nestvirt_error_free(error);
+}
+
+int queue_add(struct nestvirt_vm *vm, struct nestvirt_error **error)
+{
+    return observer ? nestvirt_observer_add(observer, vm, NESTVIRT_OBSERVE_VCPU, error) : 0;
+}
+
+void queue_start(void)
+{
+    if (observer)
+        nestvirt_observer_start(observer, NULL);
+}
+
+void queue_show(FILE *file)
+{
+    static uint64_t counts[NESTVIRT_WAIT_BUCKETS];
+    struct nestvirt_waits waits;
+    uint64_t p50_ns;
+    uint64_t p99_ns;
+
+    nestvirt_waits_init(&waits, sizeof(waits));
+    if (!observer || nestvirt_observer_read(observer, NULL, &waits, counts, NULL,
+                                            NESTVIRT_WAIT_BUCKETS, NULL) < 0)
         return;
-    if (fscanf(file, "%" SCNu64 " %" SCNu64 " %" SCNu64, &run_ns, &wait_ns, &times) == 3) {
-        queue->run_ns += run_ns;
-        queue->wait_ns += wait_ns;
-        queue->waits += times;
-    }
-    fclose(file);
+    if (nestvirt_waits_get_percentile(&waits, counts, NESTVIRT_WAIT_BUCKETS, 500000, &p50_ns,
+                                      NULL) == 0 &&
+        nestvirt_waits_get_percentile(&waits, counts, NESTVIRT_WAIT_BUCKETS, 990000, &p99_ns,
+                                      NULL) == 0)
+        fprintf(file, ", waits p50 %.3f ms p99 %.3f ms", (double)p50_ns / 1e6,
+                (double)p99_ns / 1e6);
 }
 
-void queue_read(const struct fleet *fleet, struct queue *queue)
+void queue_print_text(FILE *file)
 {
-    struct nestvirt_thread_info info;
+    char text[TEXT_SIZE];
 
-    memset(queue, 0, sizeof(*queue));
-    for (uint32_t i = 0; i < fleet->count; i++) {
-        nestvirt_thread_info_init(&info, sizeof(info));
-        if (nestvirt_thread_get(fleet->vms[i], 0, &info, NULL) == 0)
-            add_thread(info.tid, queue);
-    }
+    for (uint32_t weight = NESTVIRT_WEIGHT_COUNT; weight <= NESTVIRT_WEIGHT_TIME; weight++)
+        if (observer &&
+            nestvirt_observer_get_text(observer, NULL, weight, text, sizeof(text), NULL) >= 0)
+            fprintf(file, "%s waits for a CPU\n%s",
+                    weight == NESTVIRT_WEIGHT_COUNT ? "how many" : "how much time was spent in",
+                    text);
 }
 
-void queue_print(FILE *file, const struct queue *before, const struct queue *after)
+void queue_print_json(FILE *file)
 {
-    fprintf(file,
-            "\"runqueue\":{\"source\":\"schedstat\",\"waits\":%" PRIu64 ",\"wait_ns\":%" PRIu64
-            ",\"run_ns\":%" PRIu64 ",\"buckets\":null}",
-            after->waits - before->waits, after->wait_ns - before->wait_ns,
-            after->run_ns - before->run_ns);
+    char *text = malloc(JSON_SIZE);
+    bool is_there =
+        text && observer && nestvirt_observer_get_json(observer, NULL, text, JSON_SIZE, NULL) >= 0;
+
+    fprintf(file, "\"runqueue\":%s", is_there ? text : "{\"source\":null,\"buckets\":null}");
+    free(text);
+}
+
+void queue_close(void)
+{
+    nestvirt_observer_free(observer);
+    observer = NULL;
 }

@@ -30,18 +30,6 @@ static int make_image(const uint8_t *start, const uint8_t *end)
     return fd;
 }
 
-void fleet_open(struct fleet *fleet, const struct options *options)
-{
-    struct nestvirt_error *error = NULL;
-
-    memset(fleet, 0, sizeof(*fleet));
-    TRY(nestvirt_host_open(NULL, &fleet->host, &error));
-    if (options->has_loop)
-        TRY(nestvirt_loop_new(&fleet->loop, &error));
-    idle_image = make_image(density_idle, density_idle_end);
-    busy_image = make_image(density_busy, density_busy_end);
-}
-
 static int add_memory(struct nestvirt_vm *vm, const struct options *options,
                       struct nestvirt_error **error)
 {
@@ -65,8 +53,9 @@ static int calm_down(struct nestvirt_vm *vm, struct nestvirt_error **error)
     return nestvirt_thread_set(vm, NESTVIRT_THREAD_VCPU, NESTVIRT_THREAD_EVERY, &config, error);
 }
 
-static int set_up(const struct fleet *fleet, struct nestvirt_vm *vm, const struct options *options,
-                  bool is_busy, struct nestvirt_error **error)
+/* A VM up to its build, but for what a clone gets again. */
+static int configure(struct nestvirt_vm *vm, const struct options *options, bool is_busy,
+                     struct nestvirt_error **error)
 {
     struct nestvirt_flat_config flat;
     int r = add_memory(vm, options, error);
@@ -74,16 +63,80 @@ static int set_up(const struct fleet *fleet, struct nestvirt_vm *vm, const struc
     nestvirt_flat_config_init(&flat, sizeof(flat));
     flat.address = flat.entry = is_busy ? BUSY_BASE : IDLE_BASE;
     flat.mode = is_busy ? NESTVIRT_MODE_LONG : NESTVIRT_MODE_REAL;
-    if (r >= 0 && fleet->loop)
-        r = nestvirt_vm_set_loop(vm, fleet->loop, error);
-    if (r >= 0 && fleet->loop)
+    if (r >= 0 && options->has_loop)
         r = nestvirt_device_add(vm, "rng", NULL, error);
-    if (r >= 0)
-        r = nestvirt_boot_set_flat_fd(vm, is_busy ? busy_image : idle_image, &flat, error);
+    return r < 0 ? r
+                 : nestvirt_boot_set_flat_fd(vm, is_busy ? busy_image : idle_image, &flat, error);
+}
+
+/* A VM that was built and has not started: its clones run from the first instruction. */
+static void make_template(struct fleet *fleet, const struct options *options, bool is_busy)
+{
+    struct nestvirt_error *error = NULL;
+    struct nestvirt_vm *vm;
+
+    TRY(nestvirt_vm_new(fleet->host, NULL, &vm, &error));
+    TRY(configure(vm, options, is_busy, &error));
+    if (fleet->loop)
+        TRY(nestvirt_vm_set_loop(vm, fleet->loop, &error));
+    TRY(nestvirt_vm_build(vm, &error));
+    TRY(nestvirt_template_new(vm, NESTVIRT_TEMPLATE_CONSUME, &fleet->templates[is_busy], &error));
+    nestvirt_vm_free(vm);
+}
+
+void fleet_open(struct fleet *fleet, const struct options *options)
+{
+    struct nestvirt_error *error = NULL;
+
+    memset(fleet, 0, sizeof(*fleet));
+    TRY(nestvirt_host_open(NULL, &fleet->host, &error));
+    if (options->has_loop)
+        TRY(nestvirt_loop_new(&fleet->loop, &error));
+    idle_image = make_image(density_idle, density_idle_end);
+    busy_image = make_image(density_busy, density_busy_end);
+    for (int i = 0; options->has_template && i < 2; i++)
+        make_template(fleet, options, i);
+}
+
+/* In state new: a clone, or a VM of its own. */
+static int make_vm(struct fleet *fleet, const struct options *options, bool is_busy,
+                   struct nestvirt_vm **ret_vm, struct nestvirt_error **error)
+{
+    struct nestvirt_clone_config clone;
+    struct nestvirt_vm_config config;
+    char name[32];
+    int r;
+
+    snprintf(name, sizeof(name), "vm%u", fleet->count);
+    if (options->has_template) {
+        nestvirt_clone_config_init(&clone, sizeof(clone));
+        clone.name = name;
+        return nestvirt_clone_new(fleet->templates[is_busy], &clone, ret_vm, error);
+    }
+    nestvirt_vm_config_init(&config, sizeof(config));
+    config.name = name;
+    r = nestvirt_vm_new(fleet->host, &config, ret_vm, error);
+    if (r < 0)
+        return r;
+    r = configure(*ret_vm, options, is_busy, error);
+    if (r < 0)
+        nestvirt_vm_free(*ret_vm);
+    return r;
+}
+
+static int start(const struct fleet *fleet, struct nestvirt_vm *vm, const struct options *options,
+                 struct nestvirt_error **error)
+{
+    int r = 0;
+
+    if (fleet->loop)
+        r = nestvirt_vm_set_loop(vm, fleet->loop, error);
     if (r >= 0 && options->busy > 0)
         r = calm_down(vm, error);
     if (r >= 0)
         r = nestvirt_vm_build(vm, error);
+    if (r >= 0)
+        r = queue_add(vm, error);
     return r < 0 ? r : nestvirt_vm_start(vm, error);
 }
 
@@ -108,27 +161,22 @@ int fleet_add(struct fleet *fleet, const struct options *options, struct nestvir
 {
     /* Spread evenly: after any number of VMs so many percent are busy. */
     const bool is_busy = (fleet->count + 1) * options->busy / 100 > fleet->busy;
-    struct nestvirt_vm_config config;
+    const uint64_t start_ns = now_ns();
     struct nestvirt_vm *vm;
-    uint64_t start = now_ns();
-    char name[32];
     int r;
 
     if (!make_room(fleet))
         return -12;
-    snprintf(name, sizeof(name), "vm%u", fleet->count);
-    nestvirt_vm_config_init(&config, sizeof(config));
-    config.name = name;
-    r = nestvirt_vm_new(fleet->host, &config, &vm, error);
+    r = make_vm(fleet, options, is_busy, &vm, error);
     if (r < 0)
         return r;
-    r = set_up(fleet, vm, options, is_busy, error);
+    r = start(fleet, vm, options, error);
     if (r < 0) {
         nestvirt_vm_free(vm);
         return r;
     }
     fleet->vms[fleet->count] = vm;
-    fleet->create_ns[fleet->count++] = now_ns() - start;
+    fleet->create_ns[fleet->count++] = now_ns() - start_ns;
     fleet->busy += is_busy;
     return 0;
 }
@@ -156,6 +204,8 @@ void fleet_close(struct fleet *fleet)
         nestvirt_vm_stop(fleet->vms[i], 0, NULL);
     while (fleet->count > 0)
         nestvirt_vm_free(fleet->vms[--fleet->count]);
+    nestvirt_template_free(fleet->templates[0]);
+    nestvirt_template_free(fleet->templates[1]);
     nestvirt_loop_free(fleet->loop);
     nestvirt_host_free(fleet->host);
     free(fleet->vms);
