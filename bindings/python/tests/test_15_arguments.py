@@ -173,7 +173,18 @@ class Arguments(support.Case):
         self.bad_int("port", vsock.listen)
         self.assertRaises(nestvirt.StateError, vsock.connect, 5)
         serial: Any = self.vm.add_serial()
-        self.bad_int("port", serial.connect, 0, 0)
+        self.bad_int("port", serial.open, 0, 0)
+        console = serial.open()
+        self.addCleanup(console.close)
+        self.bad_int("size", console.read1, -1, MANY - 1)
+        bad: Tuple[Any, ...] = ("1", 1.5, [])
+        for value in bad:
+            self.wrong(TypeError, "size: must be an int", console.read, value)
+            self.wrong(TypeError, "size: must be an int", console.readline, value)
+        bad = ("text", None, 5)
+        for value in bad:
+            self.wrong(TypeError, "data: must be bytes-like", console.write, value)
+        self.wrong(ValueError, "timeout: must be from 0 to", console.settimeout, -1)
 
 
 if __name__ == "__main__":
