@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """15: wrong types and values are refused before the call, naming the parameter."""
 
+import io
 import math
+import os
 from functools import partial
 from typing import Any, Callable, Tuple
 
@@ -136,6 +138,35 @@ class Arguments(support.Case):
         self.assertTrue(str(caught.exception).startswith("blk.read_only: "))
         with self.assertRaises(AttributeError):
             print(blk.fd)
+
+    def test_what_only_looks_right(self) -> None:
+        """Classes with the right attributes, closed files, texts that cannot be encoded."""
+        class Wrong:
+            def __index__(self) -> str:
+                return "x"
+
+            def fileno(self) -> str:
+                return "x"
+
+        vm: Any = self.vm
+        blk = vm.add_blk()
+        for value in (Wrong(), int):
+            self.wrong(TypeError, "region: must be an int", vm.memory.get, value)
+            self.wrong(TypeError, "length: must be an int or a text", vm.memory.add, value)
+        with open(os.devnull, "rb") as closed:
+            pass
+        self.wrong(ValueError, "fd: must be an open file", vm.add_irqfd, 1, closed)
+        self.wrong(ValueError, "fd: must be an open file", vm.add_irqfd, 1, type(closed))
+        self.wrong(ValueError, "image: must be an open file", vm.set_flat, io.BytesIO())
+        self.wrong(TypeError, "fd: must be a file descriptor", vm.add_irqfd, 1, Wrong())
+        self.wrong(ValueError, "fd: must be from 0 to", vm.add_irqfd, 1, -1)
+        self.wrong(ValueError, "kernel: must be a path that can be encoded", vm.set_kernel, "\ud800")
+        self.wrong(ValueError, "blk.resize: must be bytes or a text", blk.set, "resize", "9" * 5000)
+        self.wrong(TypeError, "name: must be a str", blk.get, 5)
+        self.wrong(TypeError, "name: must be a str", blk.set, b"queues", 1)
+        self.refused(nestvirt.NotFoundError, -2, blk.get, "\udcff")
+        self.refused(nestvirt.NotFoundError, -2, blk.set, "\udcff", 1)
+        self.refused(nestvirt.NotFoundError, -2, nestvirt.Host, "\udcff")
 
     def test_boot(self) -> None:
         vm: Any = self.vm
