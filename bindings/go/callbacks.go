@@ -63,10 +63,10 @@ type callback struct {
 // CallbacksHeld counts the cells that the library has not freed yet.
 var callbacksHeld atomic.Int64
 
-// Cell makes a callback's cell; goNestvirtFree frees it, by the library or by discard.
-func (one *callback) cell() unsafe.Pointer {
+// CellOf makes the cell of a *callback or an *ownDevice; goNestvirtFree frees it, by the library or by discard.
+func cellOf(called interface{}) unsafe.Pointer {
 	cell := C.malloc(C.size_t(unsafe.Sizeof(cgo.Handle(0))))
-	*(*cgo.Handle)(cell) = cgo.NewHandle(one)
+	*(*cgo.Handle)(cell) = cgo.NewHandle(called)
 	callbacksHeld.Add(1)
 	return cell
 }
@@ -145,8 +145,10 @@ func goNestvirtLog(cell unsafe.Pointer, level C.uint32_t, line *C.char) {
 	}()
 	defer one.guard(&isDone, &action)
 	thread := syscall.Gettid() // on which this goroutine stays until it returns
-	one.machine.sinks.Store(thread, true)
-	defer one.machine.sinks.Delete(thread)
+	if _, isNested := one.machine.sinks.LoadOrStore(thread, true); !isNested {
+		// Else a call that the sink makes is logged: the outer one takes it away.
+		defer one.machine.sinks.Delete(thread)
+	}
 	one.log(LogLevel(level), C.GoString(line))
 	isDone = true
 }
@@ -187,7 +189,7 @@ func (vm *VM) handle(space Space, address, length uint64, handler func(*Access) 
 		word = "address"
 	}
 	one := &callback{machine: vm.m, access: handler, where: fmt.Sprintf("handler of %s %#x", word, address)}
-	cell := one.cell()
+	cell := cellOf(one)
 	r, err := vm.call("nestvirt_handler_add", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_handler_add(c, C.uint32_t(space), C.uint64_t(address), C.uint64_t(length),
 			C.go_access(), cell, C.go_free(), detail)
@@ -216,7 +218,7 @@ func (vm *VM) SetLog(level LogLevel, sink func(level LogLevel, line string)) err
 		})
 		return err
 	}
-	cell := (&callback{machine: vm.m, log: sink, where: "log sink"}).cell()
+	cell := cellOf(&callback{machine: vm.m, log: sink, where: "log sink"})
 	_, err := vm.call("nestvirt_vm_set_log", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_vm_set_log(c, C.uint32_t(level), C.go_log(), cell, C.go_free(), detail)
 	})
@@ -236,7 +238,7 @@ func (vm *VM) SetExitHandler(handler func(*VCPU, *Exit) Action) error {
 		})
 		return err
 	}
-	cell := (&callback{machine: vm.m, exit: handler, where: "exit handler"}).cell()
+	cell := cellOf(&callback{machine: vm.m, exit: handler, where: "exit handler"})
 	_, err := vm.call("nestvirt_vm_set_exit_handler", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_vm_set_exit_handler(c, C.go_exit(), cell, C.go_free(), detail)
 	})

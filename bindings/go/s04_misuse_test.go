@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A misuse: a call, and the code that refuses it.
@@ -267,5 +268,41 @@ func TestS04InLogSink(t *testing.T) {
 	vm.m.sinks.Store(syscall.Gettid(), true)
 	wantErrno(t, vm.Close(), syscall.EDEADLK)
 	vm.m.sinks.Delete(syscall.Gettid())
+	must(t, vm.Close())
+}
+
+// A Close that is refused in a callback changes nothing that another goroutine could see.
+func TestS04RefusedClose(t *testing.T) {
+	vm := newTestVM(t, openTestHost(t), VMConfig{}, guestStorm)
+	must(t, vm.SetExitHandler(func(*VCPU, *Exit) Action {
+		wantMisuses(t, []misuse{{"close", syscall.EDEADLK, vm.Close}})
+		return ActionDefault
+	}))
+	runTestVM(t, vm)
+	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
+		wantState(t, vm, StateRunning)
+	}
+	must(t, vm.Close())
+}
+
+// A log sink that calls what logs is called within itself, and is still the sink afterwards.
+func TestS04NestedLogSink(t *testing.T) {
+	vm := newTestVM(t, openTestHost(t), VMConfig{Name: "nested"}, guestHalt)
+	one := &callback{machine: vm.m, where: "log sink"}
+	cell := cellOf(one)
+	defer discard(cell)
+	depth := 0
+	one.log = func(LogLevel, string) {
+		if depth++; depth == 1 {
+			goNestvirtLog(cell, 0, nil)
+		}
+		if err := vm.Close(); !errors.Is(err, syscall.EDEADLK) {
+			t.Errorf("closed in its log sink: %v", err)
+		}
+	}
+	goNestvirtLog(cell, 0, nil)
+	if depth != 2 {
+		t.Errorf("called %d times", depth)
+	}
 	must(t, vm.Close())
 }

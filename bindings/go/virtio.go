@@ -70,17 +70,13 @@ func (vm *VM) AddVirtio(config VirtioConfig) (*VirtioDevice, error) {
 	if err := own.supported(); err != nil {
 		return nil, err
 	}
-	cell := C.malloc(C.size_t(unsafe.Sizeof(cgo.Handle(0))))
-	*(*cgo.Handle)(cell) = cgo.NewHandle(own)
+	cell := cellOf(own)
 	_, err = vm.call("nestvirt_virtio_add", func(vm *cVM, detail **cError) C.int {
-		r := C.go_nestvirt_virtio_add(vm, &c, (*[0]byte)(C.go_virtio_queue), cell, (*[0]byte)(C.go_virtio_free), &own.c,
-			detail)
-		if r < 0 {
-			goNestvirtFree(cell)
-		}
-		return r
+		return C.go_nestvirt_virtio_add(vm, &c, (*[0]byte)(C.go_virtio_queue), cell, (*[0]byte)(C.go_virtio_free),
+			&own.c, detail)
 	})
 	if err != nil {
+		discard(cell)
 		return nil, err
 	}
 	vm.m.ownDevices.add(own)

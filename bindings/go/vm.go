@@ -72,6 +72,9 @@ func (h *Host) NewVM(config VMConfig) (*VM, error) {
 		c.vcpus = vcpus
 	}
 	m := &machine{name: config.Name}
+	if m.name == "" {
+		m.name = "vm"
+	}
 	err = h.call("nestvirt_vm_new", func(host *C.struct_nestvirt_host, detail **cError) C.int {
 		return C.go_nestvirt_vm_new(host, &c, &m.c, detail)
 	})
@@ -111,6 +114,9 @@ func (vm *VM) Close() error {
 	if _, ok := m.sinks.Load(syscall.Gettid()); ok { // below a call on this VM, for which it would wait
 		return &Error{Code: -int(syscall.EDEADLK), Object: "vm " + m.name,
 			Message: fmt.Sprintf("vm %s: cannot be closed in its log sink; do it in another goroutine", m.name)}
+	}
+	if err := m.stopWithin(0); errors.Is(err, syscall.EDEADLK) { // before anybody sees it closed
+		return err
 	}
 	if !m.handle.shut() {
 		return nil
@@ -229,7 +235,7 @@ func (vm *VM) Stop(ctx context.Context) error {
 		return invalid("ctx", "is nil; use context.Background()")
 	}
 	for {
-		err := vm.m.stopWithin(ctx)
+		err := vm.m.stopWithin(left(ctx))
 		if !errors.Is(err, syscall.ETIMEDOUT) {
 			return err
 		}
@@ -246,15 +252,20 @@ func (vm *VM) Stop(ctx context.Context) error {
 	}
 }
 
-// StopWithin stops, with as much patience as ctx leaves.
-func (m *machine) stopWithin(ctx context.Context) error {
+// Left is as much patience as ctx leaves.
+func left(ctx context.Context) time.Duration {
 	left := patience
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < left {
 		left = time.Until(deadline)
 	}
 	if ctx.Err() != nil || left < 0 {
-		left = 0
+		return 0
 	}
+	return left
+}
+
+// StopWithin stops, and waits no longer than that.
+func (m *machine) stopWithin(left time.Duration) error {
 	_, err := m.call("nestvirt_vm_stop", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_vm_stop(c, C.int32_t(left.Milliseconds()), detail)
 	})
