@@ -228,6 +228,47 @@ func TestS04Closed(t *testing.T) {
 	}
 }
 
+// What could not be made is as if it were closed: an error that nobody looked at does not become a crash.
+func TestS04Nil(t *testing.T) {
+	var (
+		host   *Host
+		vm     *VM
+		loop   *Loop
+		report *Report
+		numa   *NUMA
+		token  *KSMToken
+		stream *Stream
+		ctx    = context.Background()
+		ignore = func(*Access) Action { return ActionDefault }
+	)
+	before := callbacksHeld.Load()
+	for i, err := range []error{
+		second(host.Info()), second(host.CPUID()), second(host.NewVM(VMConfig{})), second(report.Items()),
+		second(numa.Nodes()), second(vm.State()), vm.Build(), vm.Start(), vm.Stop(ctx), second(vm.Wait(ctx)),
+		vm.SetLog(LogError, func(LogLevel, string) {}), vm.SetExitHandler(ignoreExit),
+		second(vm.HandlePort(0x700, 1, ignore)), second(vm.AddExit(ExitDevice{})), second(vm.VCPU(0)),
+		second(vm.Region(0)), second(vm.OpenSerial(Serial{})), second(vm.ListenVsock(1)),
+		second(vm.AddVirtio(VirtioConfig{DeviceID: 42, Queues: 1, OnQueue: func(*VirtioDevice, int) {}})),
+		second(vm.Memory().ReadAt(make([]byte, 1), 0)), second((&VM{}).Wait(ctx)), (&VM{}).Start(),
+	} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+	if _, isOpen := <-vm.Events(); isOpen {
+		t.Error("events of no VM")
+	}
+	for i, close := range []func() error{host.Close, vm.Close, (&VM{}).Close, loop.Close, report.Close, numa.Close,
+		token.Close, stream.Close} {
+		if err := close(); err != nil {
+			t.Errorf("close %d: %v", i, err)
+		}
+	}
+	if held := callbacksHeld.Load(); held != before {
+		t.Errorf("%d callbacks are left", held-before)
+	}
+}
+
 // In a callback, what would wait for itself is refused; the VM goes on.
 func TestS04InCallbacks(t *testing.T) {
 	vm := newTestVM(t, openTestHost(t), VMConfig{}, guestPorts)

@@ -87,10 +87,20 @@ func (h *Host) NewVM(config VMConfig) (*VM, error) {
 	return vm, nil
 }
 
+// NoMachine is the machine of a nil VM, as a careless caller has where NewVM failed: it is closed.
+var noMachine = &machine{handle: handle{closed: true}, events: pump{closed: true}}
+
+func (vm *VM) machine() *machine {
+	if vm == nil || vm.m == nil {
+		return noMachine
+	}
+	return vm.m
+}
+
 // Call makes a call on the VM unless it is closed.
 func (vm *VM) call(function string, f func(c *cVM, detail **cError) C.int) (int, error) {
 	defer runtime.KeepAlive(vm)
-	return vm.m.call(function, f)
+	return vm.machine().call(function, f)
 }
 
 func (m *machine) call(function string, f func(c *cVM, detail **cError) C.int) (int, error) {
@@ -110,7 +120,7 @@ func (m *machine) call(function string, f func(c *cVM, detail **cError) C.int) (
 // changed. While a callback does not return, Close waits.
 func (vm *VM) Close() error {
 	defer runtime.KeepAlive(vm)
-	m := vm.m
+	m := vm.machine()
 	if _, ok := m.sinks.Load(syscall.Gettid()); ok { // below a call on this VM, for which it would wait
 		return &Error{Code: -int(syscall.EDEADLK), Object: "vm " + m.name,
 			Message: fmt.Sprintf("vm %s: cannot be closed in its log sink; do it in another goroutine", m.name)}
@@ -190,12 +200,12 @@ func (vm *VM) Build() error {
 
 // Start lets the guest run and returns at once. States built, stopped, failed (the last two build first).
 func (vm *VM) Start() error {
-	before := vm.m.panic.Load()
+	before := vm.machine().panic.Load()
 	_, err := vm.call("nestvirt_vm_start", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_vm_start(c, detail)
 	})
 	if err == nil {
-		vm.m.panic.CompareAndSwap(before, nil)
+		vm.machine().panic.CompareAndSwap(before, nil)
 	}
 	return err
 }
@@ -235,13 +245,13 @@ func (vm *VM) Stop(ctx context.Context) error {
 		return invalid("ctx", "is nil; use context.Background()")
 	}
 	for {
-		err := vm.m.stopWithin(left(ctx))
+		err := vm.machine().stopWithin(left(ctx))
 		if !errors.Is(err, syscall.ETIMEDOUT) {
 			return err
 		}
 		// The callback may last, or another call kept this one from being heard.
 		pause, cancel := context.WithTimeout(ctx, patience)
-		_, err = vm.m.wait(pause)
+		_, err = vm.machine().wait(pause)
 		cancel()
 		if ctx.Err() != nil && err != nil {
 			return ctx.Err()

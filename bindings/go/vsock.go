@@ -169,11 +169,11 @@ func (vm *VM) ListenVsock(port uint32) (*VsockListener, error) {
 
 // Vsock gives the path and the guest's address, unless the VM is closed.
 func (vm *VM) vsock() (string, uint64, error) {
-	if err := vm.m.handle.enter(); err != nil {
+	if err := vm.machine().handle.enter(); err != nil {
 		return "", 0, err
 	}
-	defer vm.m.handle.leave()
-	return vm.m.vsock.get()
+	defer vm.machine().handle.leave()
+	return vm.machine().vsock.get()
 }
 
 // Accept waits for the guest's next connection: a *VsockConn.
