@@ -143,6 +143,7 @@ func (vm *VM) Close() error {
 		m.handle.open()
 		return err
 	}
+	m.vsock.shut()
 	runtime.SetFinalizer(vm, nil)
 	return nil
 }
