@@ -67,9 +67,9 @@ func (m *Memory) copied(length int, function string, f func(*cVM, **cError) C.in
 	return length, nil
 }
 
-// Some is the slice, or another one where it is empty, so that there is a first byte. The address of that is taken where
-// C is called: there cgo sees that it is of bytes. Of any other pointer it looks at all that lies around, and refuses a
-// buffer within a struct that has pointers too.
+// Some is the slice, or another one where it is empty, so that there is a first byte. The address of that is taken
+// where C is called: there cgo sees that it is of bytes. Of any other pointer it looks at all that lies around, and
+// refuses a buffer within a struct that has pointers too.
 func some(data []byte) []byte {
 	if len(data) == 0 {
 		return make([]byte, 1)
