@@ -100,8 +100,8 @@ class Installed:
             functions = set(re.findall(r"\b(nestvirt_\w+);", MAP.read_text(encoding="utf-8")))
             pages = {path.stem for path in self.destdir.rglob("man3/*.3")}
             found += [f"there is no page man3/{name}.3" for name in sorted(functions - pages)]
-            found += [f"{name} is missing" for name in ("man3/nestvirt.3", "man7/nestvirt_devices.7", "html/index.html", "html/style.css")
-                      if not list(self.destdir.rglob(name))]
+            others = ("man3/nestvirt.3", "man7/nestvirt_devices.7", "html/index.html", "html/style.css")
+            found += [f"{name} is missing" for name in others if not list(self.destdir.rglob(name))]
         return found
 
     def stray(self):
