@@ -16,7 +16,8 @@ void go_virtio_drop(void *user_data, struct nestvirt_device *device, uint32_t qu
     goNestvirtDrop(user_data, queue);
 }
 
-void go_virtio_config(void *user_data, struct nestvirt_device *device, uint32_t offset, uint32_t length)
+void go_virtio_config(void *user_data, struct nestvirt_device *device, uint32_t offset,
+                      uint32_t length)
 {
     (void)device;
     goNestvirtConfig(user_data, offset, length);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the functions that the library calls for virtio devices of the program's own, with its types. */
+/* Owns the functions that the library calls for virtio devices of the program's own, with its
+ * types. */
 #ifndef NESTVIRT_GO_VIRTIO_CALLS_H
 #define NESTVIRT_GO_VIRTIO_CALLS_H
 
@@ -7,7 +8,8 @@
 
 void go_virtio_queue(void *user_data, struct nestvirt_device *device, uint32_t queue);
 void go_virtio_drop(void *user_data, struct nestvirt_device *device, uint32_t queue);
-void go_virtio_config(void *user_data, struct nestvirt_device *device, uint32_t offset, uint32_t length);
+void go_virtio_config(void *user_data, struct nestvirt_device *device, uint32_t offset,
+                      uint32_t length);
 void go_virtio_free(void *user_data);
 
 #endif

@@ -183,7 +183,7 @@ class BaseVM(Owner, BootMixin, BusMixin, DevicesMixin, VirtioMixin, PlacementMix
         self._call("nestvirt_vm_start")
 
     def _stop(self, milliseconds: int) -> None:
-        deadline = None if milliseconds < 0 else time.monotonic_ns() // 1000000 + milliseconds
+        deadline = _deadline(milliseconds)
         while True:
             left = _left(deadline)
             try:
@@ -218,6 +218,11 @@ class BaseVM(Owner, BootMixin, BusMixin, DevicesMixin, VirtioMixin, PlacementMix
         It belongs to the VM and closes with it: poll it, do not read or close it.
         """
         return self._call("nestvirt_vm_get_event_fd")
+
+
+def _deadline(milliseconds: int) -> Optional[int]:
+    """When so many milliseconds will be over, on the clock of _left(); None: never. Not a moment earlier."""
+    return None if milliseconds < 0 else -(-time.monotonic_ns() // 1000000) + milliseconds
 
 
 def _left(deadline: Optional[int]) -> int:
@@ -291,7 +296,7 @@ class VM(BaseVM, Closable):
         raised an exception, which is its cause.
         """
         limit = _check.milliseconds("timeout", timeout)
-        deadline = None if limit < 0 else time.monotonic_ns() // 1000000 + limit
+        deadline = _deadline(limit)
         is_main = threading.current_thread() is threading.main_thread()
         while True:
             # Only the main thread's Python runs signal handlers: others may wait in one go.
@@ -308,7 +313,7 @@ class VM(BaseVM, Closable):
         event = self._next_event()
         if event is not None or limit == 0:
             return event
-        deadline = None if limit < 0 else time.monotonic_ns() // 1000000 + limit
+        deadline = _deadline(limit)
         poll = select.poll()
         poll.register(self.event_fd(), select.POLLIN)
         while True:
