@@ -63,10 +63,10 @@ type callback struct {
 // CallbacksHeld counts the cells that the library has not freed yet.
 var callbacksHeld atomic.Int64
 
-// Cell makes a callback's cell; goNestvirtFree frees it, by the library or by discard.
-func (one *callback) cell() unsafe.Pointer {
+// CellOf makes the cell of a *callback or an *ownDevice; goNestvirtFree frees it, by the library or by discard.
+func cellOf(called interface{}) unsafe.Pointer {
 	cell := C.malloc(C.size_t(unsafe.Sizeof(cgo.Handle(0))))
-	*(*cgo.Handle)(cell) = cgo.NewHandle(one)
+	*(*cgo.Handle)(cell) = cgo.NewHandle(called)
 	callbacksHeld.Add(1)
 	return cell
 }
@@ -76,17 +76,43 @@ func discard(cell unsafe.Pointer) { goNestvirtFree(cell) }
 
 func callbackOf(cell unsafe.Pointer) *callback { return (*(*cgo.Handle)(cell)).Value().(*callback) }
 
-// Guard, deferred, ends a callback that panics: told to whoever waits for the VM, and no further than here.
-func (one *callback) guard(isDone *bool, action *C.int32_t) {
-	if *isDone {
-		return
+// Enclose calls a function in Go for C. A panic in it goes no further than here.
+func enclose(where string, f func()) *PanicError {
+	hasReturned := false
+	defer func() {
+		if !hasReturned { // no recover stops it, and Go's own words for it do not tell why the program ends
+			panic("nestvirt: runtime.Goexit in the " + where + ": a callback must return (testing's FailNow does not)")
+		}
+	}()
+	panicked := catch(where, f)
+	hasReturned = true
+	return panicked
+}
+
+func catch(where string, f func()) (panicked *PanicError) {
+	isDone := false
+	defer func() {
+		if isDone {
+			return
+		}
+		value := recover()
+		if value == nil {
+			value = "panic(nil)"
+		}
+		panicked = &PanicError{Where: where, Value: value, Stack: debug.Stack()}
+	}()
+	f()
+	isDone = true
+	return nil
+}
+
+// Run calls the callback by f; false if it panicked, which is then told to whoever waits for the VM.
+func (one *callback) run(f func()) bool {
+	panicked := enclose(one.where, f)
+	if panicked != nil {
+		one.machine.panic.Store(panicked)
 	}
-	value := recover()
-	if value == nil {
-		value = "panic(nil)"
-	}
-	one.machine.panic.Store(&PanicError{Where: one.where, Value: value, Stack: debug.Stack()})
-	*action = C.int32_t(ActionStop)
+	return panicked == nil
 }
 
 //export goNestvirtFree
@@ -97,37 +123,39 @@ func goNestvirtFree(cell unsafe.Pointer) {
 }
 
 //export goNestvirtAccess
-func goNestvirtAccess(cell unsafe.Pointer, c *C.struct_nestvirt_access) (action C.int32_t) {
-	one, isDone := callbackOf(cell), false
-	defer one.guard(&isDone, &action)
-	access := &Access{
-		Space: Space(c.space), VCPU: int(c.vcpu), Address: uint64(c.address), Offset: uint64(c.offset),
-		Length: int(c.length), IsWrite: c.is_write != 0, Data: *(*[8]byte)(unsafe.Pointer(&c.data)),
-	}
-	action = C.int32_t(one.access(access))
-	if !access.IsWrite {
-		*(*[8]byte)(unsafe.Pointer(&c.data)) = access.Data
-	}
-	isDone = true
-	return action
+func goNestvirtAccess(cell unsafe.Pointer, c *C.struct_nestvirt_access) C.int32_t {
+	one, action := callbackOf(cell), ActionStop
+	one.run(func() {
+		access := &Access{
+			Space: Space(c.space), VCPU: int(c.vcpu), Address: uint64(c.address), Offset: uint64(c.offset),
+			Length: int(c.length), IsWrite: c.is_write != 0, Data: *(*[8]byte)(unsafe.Pointer(&c.data)),
+		}
+		answer := one.access(access)
+		if c.is_write == 0 {
+			*(*[8]byte)(unsafe.Pointer(&c.data)) = access.Data
+		}
+		action = answer
+	})
+	return C.int32_t(action)
 }
 
 //export goNestvirtExit
-func goNestvirtExit(cell unsafe.Pointer, c *C.struct_nestvirt_exit) (action C.int32_t) {
-	one, isDone := callbackOf(cell), false
-	defer one.guard(&isDone, &action)
-	var vcpu *cVCPU
-	var detail *cError
-	r := C.go_nestvirt_vm_get_vcpu(one.machine.c, c.vcpu, &vcpu, &detail)
-	if err := check("nestvirt_vm_get_vcpu", r, detail); err != nil {
-		panic(err)
-	}
-	exit := &Exit{}
-	exit.read(c)
-	action = C.int32_t(one.exit(&VCPU{machine: one.machine, c: vcpu, index: int(c.vcpu)}, exit))
-	exit.answer(c)
-	isDone = true
-	return action
+func goNestvirtExit(cell unsafe.Pointer, c *C.struct_nestvirt_exit) C.int32_t {
+	one, action := callbackOf(cell), ActionStop
+	one.run(func() {
+		var vcpu *cVCPU
+		var detail *cError
+		r := C.go_nestvirt_vm_get_vcpu(one.machine.c, c.vcpu, &vcpu, &detail)
+		if err := check("nestvirt_vm_get_vcpu", r, detail); err != nil {
+			panic(err)
+		}
+		exit := &Exit{}
+		exit.read(c)
+		answer := one.exit(&VCPU{machine: one.machine, c: vcpu, index: int(c.vcpu)}, exit)
+		exit.answer(c)
+		action = answer
+	})
+	return C.int32_t(action)
 }
 
 //export goNestvirtLog
@@ -136,19 +164,15 @@ func goNestvirtLog(cell unsafe.Pointer, level C.uint32_t, line *C.char) {
 	if one.isOff.Load() {
 		return
 	}
-	isDone, action := false, C.int32_t(ActionDefault)
-	defer func() {
-		if action == C.int32_t(ActionStop) {
-			one.isOff.Store(true)
-			go one.machine.halt()
-		}
-	}()
-	defer one.guard(&isDone, &action)
 	thread := syscall.Gettid() // on which this goroutine stays until it returns
-	one.machine.sinks.Store(thread, true)
-	defer one.machine.sinks.Delete(thread)
-	one.log(LogLevel(level), C.GoString(line))
-	isDone = true
+	if _, isNested := one.machine.sinks.LoadOrStore(thread, true); !isNested {
+		// Else a call that the sink makes is logged: the outer one takes it away.
+		defer one.machine.sinks.Delete(thread)
+	}
+	if !one.run(func() { one.log(LogLevel(level), C.GoString(line)) }) {
+		one.isOff.Store(true)
+		go one.machine.halt()
+	}
 }
 
 // Halt stops the VM after a panic that could not answer ActionStop.
@@ -186,8 +210,8 @@ func (vm *VM) handle(space Space, address, length uint64, handler func(*Access) 
 	if space == SpaceMMIO {
 		word = "address"
 	}
-	one := &callback{machine: vm.m, access: handler, where: fmt.Sprintf("handler of %s %#x", word, address)}
-	cell := one.cell()
+	one := &callback{machine: vm.machine(), access: handler, where: fmt.Sprintf("handler of %s %#x", word, address)}
+	cell := cellOf(one)
 	r, err := vm.call("nestvirt_handler_add", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_handler_add(c, C.uint32_t(space), C.uint64_t(address), C.uint64_t(length),
 			C.go_access(), cell, C.go_free(), detail)
@@ -216,7 +240,7 @@ func (vm *VM) SetLog(level LogLevel, sink func(level LogLevel, line string)) err
 		})
 		return err
 	}
-	cell := (&callback{machine: vm.m, log: sink, where: "log sink"}).cell()
+	cell := cellOf(&callback{machine: vm.machine(), log: sink, where: "log sink"})
 	_, err := vm.call("nestvirt_vm_set_log", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_vm_set_log(c, C.uint32_t(level), C.go_log(), cell, C.go_free(), detail)
 	})
@@ -236,7 +260,7 @@ func (vm *VM) SetExitHandler(handler func(*VCPU, *Exit) Action) error {
 		})
 		return err
 	}
-	cell := (&callback{machine: vm.m, exit: handler, where: "exit handler"}).cell()
+	cell := cellOf(&callback{machine: vm.machine(), exit: handler, where: "exit handler"})
 	_, err := vm.call("nestvirt_vm_set_exit_handler", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_vm_set_exit_handler(c, C.go_exit(), cell, C.go_free(), detail)
 	})

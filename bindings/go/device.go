@@ -231,7 +231,7 @@ func (d *Device) Set(name string, value interface{}) error {
 	if err := d.set(parameter, name, converted); err != nil {
 		return err
 	}
-	d.vm.m.vsock.note(d.kind, name, converted)
+	d.vm.machine().vsock.note(d.kind, name, converted)
 	return nil
 }
 

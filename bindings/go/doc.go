@@ -13,9 +13,9 @@
 //	result, err := vm.Wait(ctx)
 //	err = vm.Close()
 //
-// Sockets between guest and program are net.Conn and net.Listener (DialVsock, ListenVsock), requests to a virtio device of
-// the program's own are an io.Reader and an io.Writer (AddVirtio). What a host can do and how many VMs fit is told by a
-// Report. guide.md goes from nothing to Linux with a disk and a network.
+// Sockets between guest and program are net.Conn and net.Listener (DialVsock, ListenVsock), requests to a virtio device
+// of the program's own are an io.Reader and an io.Writer (AddVirtio). A Report tells what a host can do and how many
+// VMs fit. guide.md goes from nothing to Linux with a disk and a network.
 //
 // # Rules
 //
@@ -23,10 +23,12 @@
 // first, and later ones give ErrClosed. What belongs to a VM, such as a Device, a VCPU or a Region, ends with it.
 //
 // Errors of the library are of type *Error and match errors.Is with a syscall.Errno or an ErrorCode. A failed call
-// changes nothing. What a function says about states is what include/nestvirt says too; there are all details.
+// changes nothing. The comments in include/nestvirt have all details, such as every error of a function. "State new"
+// and the like, at a method's end, are the states of the VM in which it may be called.
 //
 // Callbacks run on threads of the VM. They may use the VM, but not stop or close it (syscall.EDEADLK); they answer
-// ActionStop for that. A panic in a callback stops its VM and comes back from Wait as a *PanicError.
+// ActionStop for that. A panic in a callback stops its VM and comes back from Wait as a *PanicError; runtime.Goexit, as
+// testing's FailNow calls it, cannot be stopped and ends the program.
 //
 // The library is loaded at the first call (LibraryVariable names another one than the system's). A function that it
 // lacks because it is older gives syscall.ENOTSUP when it is called.

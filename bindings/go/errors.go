@@ -46,8 +46,9 @@ func (e *Error) Is(target error) bool {
 // Error makes the library's own codes errors, for errors.Is.
 func (v ErrorCode) Error() string { return "libnestvirt: " + v.String() }
 
-// ErrClosed is the error of every call on an object that was closed. It is also syscall.EBADF.
-var ErrClosed = &Error{Code: -int(syscall.EBADF), Message: "nestvirt: used after Close; make a new one"}
+// ErrClosed is the error of every call on an object that was closed, or is nil because it could not be made. It is also
+// syscall.EBADF.
+var ErrClosed = &Error{Code: -int(syscall.EBADF), Message: "nestvirt: used after Close, or nil; make a new one"}
 
 // Check turns the result of a call into an error and frees the library's; function is its C name.
 func check(function string, result C.int, detail *C.struct_nestvirt_error) error {

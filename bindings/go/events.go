@@ -240,8 +240,8 @@ func (p *pump) stop() {
 // cannot be had, because the VM is closed or there is no descriptor for them, it is closed from the start on.
 func (vm *VM) Events() <-chan Event {
 	defer runtime.KeepAlive(vm)
-	p := &vm.m.events
-	if _, err := vm.m.watch(); err != nil {
+	p := &vm.machine().events
+	if _, err := vm.machine().watch(); err != nil {
 		none := make(chan Event)
 		close(none)
 		return none

@@ -62,7 +62,7 @@ func newHost(function string, r C.int, c *C.struct_nestvirt_host, detail *cError
 
 // Close gives the host back. VMs made from it go on. Closing it again does nothing.
 func (h *Host) Close() error {
-	if !h.handle.shut() {
+	if h == nil || !h.handle.shut() {
 		return nil
 	}
 	h.handle.drain(nothing) // which does not fail
@@ -73,6 +73,9 @@ func (h *Host) Close() error {
 // Call makes a call on the host unless it is closed.
 func (h *Host) call(function string, f func(c *C.struct_nestvirt_host, detail **cError) C.int) error {
 	defer runtime.KeepAlive(h)
+	if h == nil {
+		return ErrClosed
+	}
 	if err := h.handle.enter(); err != nil {
 		return err
 	}
@@ -163,7 +166,7 @@ func NewLoop() (*Loop, error) {
 
 // Close gives the loop back; its thread ends with the last VM that uses it. Closing it again does nothing.
 func (l *Loop) Close() error {
-	if !l.handle.shut() {
+	if l == nil || !l.handle.shut() {
 		return nil
 	}
 	l.handle.drain(nothing) // which does not fail

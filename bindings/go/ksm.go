@@ -149,7 +149,7 @@ func bit(value bool) C.uint32_t {
 // the others are, and the call can be repeated. Closing it again after that does nothing.
 func (t *KSMToken) Close() error {
 	defer runtime.KeepAlive(t)
-	if !t.handle.shut() {
+	if t == nil || !t.handle.shut() {
 		return nil
 	}
 	if err := check("nestvirt_ksm_token_free", C.go_nestvirt_ksm_token_free(t.c), nil); err != nil {

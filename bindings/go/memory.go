@@ -34,8 +34,10 @@ func (m *Memory) ReadAt(data []byte, address int64) (int, error) {
 	if err := checkAddress(address); err != nil {
 		return 0, err
 	}
-	return m.copied(len(data), "nestvirt_memory_read", func(c *cVM, detail **cError) C.int {
-		return C.go_nestvirt_memory_read(c, C.uint64_t(address), pointer(data), C.size_t(len(data)), detail)
+	length := len(data)
+	data = some(data)
+	return m.copied(length, "nestvirt_memory_read", func(c *cVM, detail **cError) C.int {
+		return C.go_nestvirt_memory_read(c, C.uint64_t(address), unsafe.Pointer(&data[0]), C.size_t(length), detail)
 	})
 }
 
@@ -44,8 +46,10 @@ func (m *Memory) WriteAt(data []byte, address int64) (int, error) {
 	if err := checkAddress(address); err != nil {
 		return 0, err
 	}
-	return m.copied(len(data), "nestvirt_memory_write", func(c *cVM, detail **cError) C.int {
-		return C.go_nestvirt_memory_write(c, C.uint64_t(address), pointer(data), C.size_t(len(data)), detail)
+	length := len(data)
+	data = some(data)
+	return m.copied(length, "nestvirt_memory_write", func(c *cVM, detail **cError) C.int {
+		return C.go_nestvirt_memory_write(c, C.uint64_t(address), unsafe.Pointer(&data[0]), C.size_t(length), detail)
 	})
 }
 
@@ -63,12 +67,14 @@ func (m *Memory) copied(length int, function string, f func(*cVM, **cError) C.in
 	return length, nil
 }
 
-// Pointer is a slice's first byte, or some byte of an empty one.
-func pointer(data []byte) unsafe.Pointer {
+// Some is the slice, or another one where it is empty, so that there is a first byte. The address of that is taken
+// where C is called: there cgo sees that it is of bytes. Of any other pointer it looks at all that lies around, and
+// refuses a buffer within a struct that has pointers too.
+func some(data []byte) []byte {
 	if len(data) == 0 {
-		return unsafe.Pointer(new(byte))
+		return make([]byte, 1)
 	}
-	return unsafe.Pointer(&data[0])
+	return data
 }
 
 // Slice is guest memory itself, where it lies within one piece of one region. A running guest changes the bytes at any

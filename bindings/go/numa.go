@@ -71,7 +71,7 @@ func NewNUMA(root string) (*NUMA, error) {
 
 // Close frees it. Closing it again does nothing.
 func (n *NUMA) Close() error {
-	if !n.handle.shut() {
+	if n == nil || !n.handle.shut() {
 		return nil
 	}
 	n.handle.drain(nothing) // which does not fail
@@ -82,6 +82,9 @@ func (n *NUMA) Close() error {
 // Call makes a call on what was read unless it is closed.
 func (n *NUMA) call(function string, f func(c *C.struct_nestvirt_numa, detail **cError) C.int) (int, error) {
 	defer runtime.KeepAlive(n)
+	if n == nil {
+		return 0, ErrClosed
+	}
 	if err := n.handle.enter(); err != nil {
 		return 0, err
 	}

@@ -76,7 +76,7 @@ func NewReport(config ReportConfig) (*Report, error) {
 
 // Close frees the report. What was read from it stays. Closing it again does nothing.
 func (r *Report) Close() error {
-	if !r.handle.shut() {
+	if r == nil || !r.handle.shut() {
 		return nil
 	}
 	r.handle.drain(nothing) // which does not fail
@@ -87,6 +87,9 @@ func (r *Report) Close() error {
 // Call makes a call on the report unless it is closed.
 func (r *Report) call(function string, f func(c *C.struct_nestvirt_report, detail **cError) C.int) error {
 	defer runtime.KeepAlive(r)
+	if r == nil {
+		return ErrClosed
+	}
 	if err := r.handle.enter(); err != nil {
 		return err
 	}

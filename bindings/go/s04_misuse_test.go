@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A misuse: a call, and the code that refuses it.
@@ -227,6 +228,47 @@ func TestS04Closed(t *testing.T) {
 	}
 }
 
+// What could not be made is as if it were closed: an error that nobody looked at does not become a crash.
+func TestS04Nil(t *testing.T) {
+	var (
+		host   *Host
+		vm     *VM
+		loop   *Loop
+		report *Report
+		numa   *NUMA
+		token  *KSMToken
+		stream *Stream
+		ctx    = context.Background()
+		ignore = func(*Access) Action { return ActionDefault }
+	)
+	before := callbacksHeld.Load()
+	for i, err := range []error{
+		second(host.Info()), second(host.CPUID()), second(host.NewVM(VMConfig{})), second(report.Items()),
+		second(numa.Nodes()), second(vm.State()), vm.Build(), vm.Start(), vm.Stop(ctx), second(vm.Wait(ctx)),
+		vm.SetLog(LogError, func(LogLevel, string) {}), vm.SetExitHandler(ignoreExit),
+		second(vm.HandlePort(0x700, 1, ignore)), second(vm.AddExit(ExitDevice{})), second(vm.VCPU(0)),
+		second(vm.Region(0)), second(vm.OpenSerial(Serial{})), second(vm.ListenVsock(1)),
+		second(vm.AddVirtio(VirtioConfig{DeviceID: 42, Queues: 1, OnQueue: func(*VirtioDevice, int) {}})),
+		second(vm.Memory().ReadAt(make([]byte, 1), 0)), second((&VM{}).Wait(ctx)), (&VM{}).Start(),
+	} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+	if _, isOpen := <-vm.Events(); isOpen {
+		t.Error("events of no VM")
+	}
+	for i, close := range []func() error{host.Close, vm.Close, (&VM{}).Close, loop.Close, report.Close, numa.Close,
+		token.Close, stream.Close} {
+		if err := close(); err != nil {
+			t.Errorf("close %d: %v", i, err)
+		}
+	}
+	if held := callbacksHeld.Load(); held != before {
+		t.Errorf("%d callbacks are left", held-before)
+	}
+}
+
 // In a callback, what would wait for itself is refused; the VM goes on.
 func TestS04InCallbacks(t *testing.T) {
 	vm := newTestVM(t, openTestHost(t), VMConfig{}, guestPorts)
@@ -267,5 +309,41 @@ func TestS04InLogSink(t *testing.T) {
 	vm.m.sinks.Store(syscall.Gettid(), true)
 	wantErrno(t, vm.Close(), syscall.EDEADLK)
 	vm.m.sinks.Delete(syscall.Gettid())
+	must(t, vm.Close())
+}
+
+// A Close that is refused in a callback changes nothing that another goroutine could see.
+func TestS04RefusedClose(t *testing.T) {
+	vm := newTestVM(t, openTestHost(t), VMConfig{}, guestStorm)
+	must(t, vm.SetExitHandler(func(*VCPU, *Exit) Action {
+		wantMisuses(t, []misuse{{"close", syscall.EDEADLK, vm.Close}})
+		return ActionDefault
+	}))
+	runTestVM(t, vm)
+	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
+		wantState(t, vm, StateRunning)
+	}
+	must(t, vm.Close())
+}
+
+// A log sink that calls what logs is called within itself, and is still the sink afterwards.
+func TestS04NestedLogSink(t *testing.T) {
+	vm := newTestVM(t, openTestHost(t), VMConfig{Name: "nested"}, guestHalt)
+	one := &callback{machine: vm.m, where: "log sink"}
+	cell := cellOf(one)
+	defer discard(cell)
+	depth := 0
+	one.log = func(LogLevel, string) {
+		if depth++; depth == 1 {
+			goNestvirtLog(cell, 0, nil)
+		}
+		if err := vm.Close(); !errors.Is(err, syscall.EDEADLK) {
+			t.Errorf("closed in its log sink: %v", err)
+		}
+	}
+	goNestvirtLog(cell, 0, nil)
+	if depth != 2 {
+		t.Errorf("called %d times", depth)
+	}
 	must(t, vm.Close())
 }

@@ -4,9 +4,12 @@ package nestvirt
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 var errOnPurpose = errors.New("on purpose")
@@ -104,4 +107,25 @@ func TestS05PanicByHand(t *testing.T) {
 	}
 	wantPanic(t, vm, "handler of port 0x700")
 	wantErrno(t, vcpu.Run(&exit), syscall.EBUSY)
+}
+
+func init() {
+	roles["goexit"] = func() int {
+		host, err := OpenHost("")
+		if err == nil {
+			_, err = makeSpinning(host, func(*VCPU, *Exit) Action { runtime.Goexit(); return ActionDefault })
+		}
+		fmt.Println(err)
+		time.Sleep(time.Minute)
+		return 1
+	}
+}
+
+// What cannot be stopped, runtime.Goexit, ends the program with a word of where and why.
+func TestS05Goexit(t *testing.T) {
+	output, status := runRole(t, "goexit")
+	if status != 2 || !strings.Contains(output, "runtime.Goexit in the exit handler: a callback must return") ||
+		!strings.Contains(output, "s05_panic_test.go") {
+		t.Fatalf("status %d, output %s", status, output)
+	}
 }

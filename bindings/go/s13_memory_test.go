@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -180,4 +181,24 @@ func TestS13Mergeable(t *testing.T) {
 	if ksm, err = region.KSM(); err != nil || ksm.MergeableBytes != 0 {
 		t.Errorf("KSM %+v, %v", ksm, err)
 	}
+}
+
+// A buffer may lie within a struct that has pointers too, which cgo refuses of untyped ones.
+func TestS13BufferAmongPointers(t *testing.T) {
+	vm := newTestVM(t, openTestHost(t), VMConfig{}, guestHalt)
+	message := &struct {
+		next *int
+		data [64]byte
+	}{next: new(int)}
+	copy(message.data[:], "among pointers")
+	_, err := vm.Memory().WriteAt(message.data[:], 0x3000)
+	must(t, err)
+	message.data = [64]byte{}
+	_, err = vm.Memory().ReadAt(message.data[:], 0x3000)
+	must(t, err)
+	if !strings.HasPrefix(string(message.data[:]), "among pointers") {
+		t.Fatalf("read %q", message.data)
+	}
+	_, err = vm.Memory().ReadAt(nil, 0x3000)
+	must(t, err)
 }

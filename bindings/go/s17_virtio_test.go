@@ -261,3 +261,24 @@ func TestS17Refused(t *testing.T) {
 	wantErrno(t, second(vm.AddVirtio(VirtioConfig{DeviceID: 1, Queues: 1, OnQueue: fn})), syscall.EBUSY)
 	must(t, vm.Stop(context.Background()))
 }
+
+// A device that could not be added leaves nothing behind.
+func TestS17NotAdded(t *testing.T) {
+	vm := newTestVM(t, openTestHost(t), VMConfig{}, guestHalt)
+	config := VirtioConfig{DeviceID: 42, Queues: 1, OnQueue: func(*VirtioDevice, int) {}}
+	before := callbacksHeld.Load()
+	_, err := vm.AddVirtio(config)
+	must(t, err)
+	if held := callbacksHeld.Load() - before; held != 1 {
+		t.Fatalf("a device holds %d callbacks", held)
+	}
+	must(t, vm.Build())
+	_, err = vm.AddVirtio(config)
+	wantErrno(t, err, syscall.EBUSY)
+	must(t, vm.Close())
+	_, err = vm.AddVirtio(config)
+	wantErrno(t, err, syscall.EBADF)
+	if held := callbacksHeld.Load() - before; held != 0 {
+		t.Fatalf("%d callbacks are left", held)
+	}
+}

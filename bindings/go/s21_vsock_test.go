@@ -165,3 +165,37 @@ func TestS21Refused(t *testing.T) {
 	wantErrno(t, second(vm.DialVsock(context.Background(), 1)), syscall.EBADF)
 	wantErrno(t, second(vm.ListenVsock(1)), syscall.EBADF)
 }
+
+// A listener is closed with its VM: whoever accepts comes back, and the socket is removed.
+func TestS21ListenerEndsWithVM(t *testing.T) {
+	host := openTestHost(t)
+	before := takeCensus(t)
+	vm := newTestVM(t, host, VMConfig{}, guestSpin)
+	path := filepath.Join(t.TempDir(), "vsock")
+	_, err := vm.AddVsock(Vsock{CID: 3, Path: path})
+	must(t, err)
+	runTestVM(t, vm)
+	closed, err := vm.ListenVsock(5)
+	must(t, err)
+	must(t, closed.Close())
+	listener, err := vm.ListenVsock(5)
+	must(t, err)
+	accepted := make(chan error, 1)
+	go func() { _, err := listener.Accept(); accepted <- err }()
+	must(t, vm.Close())
+	select {
+	case err := <-accepted:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("accept: %v", err)
+		}
+	case <-seconds(t, 10).Done():
+		t.Fatal("accept goes on")
+	}
+	if _, err := os.Stat(path + "_5"); !os.IsNotExist(err) {
+		t.Errorf("the socket is left: %v", err)
+	}
+	must(t, listener.Close())
+	_, err = vm.ListenVsock(5)
+	wantErrno(t, err, syscall.EBADF)
+	wantCensus(t, before)
+}

@@ -83,6 +83,9 @@ func (s *Stream) SetWriteDeadline(when time.Time) error { return s.writer.SetWri
 
 // Close closes the program's end; waiting reads and writes give os.ErrClosed. Closing it again does nothing.
 func (s *Stream) Close() error {
+	if s == nil {
+		return nil
+	}
 	for _, file := range []*os.File{s.reader, s.writer} {
 		if err := file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 			return err

@@ -51,7 +51,7 @@ func (vm *VM) VCPU(index int) (*VCPU, error) {
 	if err != nil {
 		return nil, err
 	}
-	vcpu := &VCPU{vm: vm, machine: vm.m, index: index}
+	vcpu := &VCPU{vm: vm, machine: vm.machine(), index: index}
 	_, err = vm.call("nestvirt_vm_get_vcpu", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_vm_get_vcpu(c, number, &vcpu.c, detail)
 	})

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/cgo"
-	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -55,6 +54,7 @@ type ownDevice struct {
 	machine *machine
 	c       *cDevice
 	config  VirtioConfig
+	where   string      // in a panic, behind the function's name
 	isOff   atomic.Bool // a function panicked: the others are not called any more
 }
 
@@ -65,25 +65,21 @@ func (vm *VM) AddVirtio(config VirtioConfig) (*VirtioDevice, error) {
 		return nil, err
 	}
 	defer C.free(unsafe.Pointer(c.config))
-	own := &ownDevice{machine: vm.m, config: config}
+	own := &ownDevice{machine: vm.machine(), config: config, where: fmt.Sprintf(" of virtio device %d", config.DeviceID)}
 	own.config.Config = nil
 	if err := own.supported(); err != nil {
 		return nil, err
 	}
-	cell := C.malloc(C.size_t(unsafe.Sizeof(cgo.Handle(0))))
-	*(*cgo.Handle)(cell) = cgo.NewHandle(own)
+	cell := cellOf(own)
 	_, err = vm.call("nestvirt_virtio_add", func(vm *cVM, detail **cError) C.int {
-		r := C.go_nestvirt_virtio_add(vm, &c, (*[0]byte)(C.go_virtio_queue), cell, (*[0]byte)(C.go_virtio_free), &own.c,
-			detail)
-		if r < 0 {
-			goNestvirtFree(cell)
-		}
-		return r
+		return C.go_nestvirt_virtio_add(vm, &c, (*[0]byte)(C.go_virtio_queue), cell, (*[0]byte)(C.go_virtio_free),
+			&own.c, detail)
 	})
 	if err != nil {
+		discard(cell)
 		return nil, err
 	}
-	vm.m.ownDevices.add(own)
+	vm.machine().ownDevices.add(own)
 	return &VirtioDevice{vm, own}, own.setHandlers(vm)
 }
 
@@ -146,25 +142,17 @@ func (own *ownDevice) setHandlers(vm *VM) error {
 
 // Run calls one of the device's functions; a panic in it stops the VM and goes no further than here.
 func run(cell unsafe.Pointer, where string, f func(own *ownDevice, device *VirtioDevice)) {
-	own, isDone := (*(*cgo.Handle)(cell)).Value().(*ownDevice), false
+	own := (*(*cgo.Handle)(cell)).Value().(*ownDevice)
 	if own.isOff.Load() {
 		return
 	}
-	defer func() {
-		if isDone {
-			return
-		}
-		value := recover()
-		if value == nil {
-			value = "panic(nil), or runtime.Goexit"
-		}
-		own.isOff.Store(true)
-		own.machine.panic.Store(&PanicError{Value: value, Stack: debug.Stack(),
-			Where: fmt.Sprintf("%s of virtio device %d", where, own.config.DeviceID)})
-		go own.machine.halt() // not from here: it waits for this function
-	}()
-	f(own, &VirtioDevice{own: own})
-	isDone = true
+	panicked := enclose(where+own.where, func() { f(own, &VirtioDevice{own: own}) })
+	if panicked == nil {
+		return
+	}
+	own.isOff.Store(true)
+	own.machine.panic.Store(panicked)
+	go own.machine.halt() // not from here: it waits for this function
 }
 
 //export goNestvirtQueue

@@ -72,6 +72,9 @@ func (h *Host) NewVM(config VMConfig) (*VM, error) {
 		c.vcpus = vcpus
 	}
 	m := &machine{name: config.Name}
+	if m.name == "" {
+		m.name = "vm"
+	}
 	err = h.call("nestvirt_vm_new", func(host *C.struct_nestvirt_host, detail **cError) C.int {
 		return C.go_nestvirt_vm_new(host, &c, &m.c, detail)
 	})
@@ -84,10 +87,20 @@ func (h *Host) NewVM(config VMConfig) (*VM, error) {
 	return vm, nil
 }
 
+// NoMachine is the machine of a nil VM, as a careless caller has where NewVM failed: it is closed.
+var noMachine = &machine{handle: handle{closed: true}, events: pump{closed: true}}
+
+func (vm *VM) machine() *machine {
+	if vm == nil || vm.m == nil {
+		return noMachine
+	}
+	return vm.m
+}
+
 // Call makes a call on the VM unless it is closed.
 func (vm *VM) call(function string, f func(c *cVM, detail **cError) C.int) (int, error) {
 	defer runtime.KeepAlive(vm)
-	return vm.m.call(function, f)
+	return vm.machine().call(function, f)
 }
 
 func (m *machine) call(function string, f func(c *cVM, detail **cError) C.int) (int, error) {
@@ -107,10 +120,13 @@ func (m *machine) call(function string, f func(c *cVM, detail **cError) C.int) (
 // changed. While a callback does not return, Close waits.
 func (vm *VM) Close() error {
 	defer runtime.KeepAlive(vm)
-	m := vm.m
+	m := vm.machine()
 	if _, ok := m.sinks.Load(syscall.Gettid()); ok { // below a call on this VM, for which it would wait
 		return &Error{Code: -int(syscall.EDEADLK), Object: "vm " + m.name,
 			Message: fmt.Sprintf("vm %s: cannot be closed in its log sink; do it in another goroutine", m.name)}
+	}
+	if err := m.stopWithin(0); errors.Is(err, syscall.EDEADLK) { // before anybody sees it closed
+		return err
 	}
 	if !m.handle.shut() {
 		return nil
@@ -127,6 +143,7 @@ func (vm *VM) Close() error {
 		m.handle.open()
 		return err
 	}
+	m.vsock.shut()
 	runtime.SetFinalizer(vm, nil)
 	return nil
 }
@@ -184,12 +201,12 @@ func (vm *VM) Build() error {
 
 // Start lets the guest run and returns at once. States built, stopped, failed (the last two build first).
 func (vm *VM) Start() error {
-	before := vm.m.panic.Load()
+	before := vm.machine().panic.Load()
 	_, err := vm.call("nestvirt_vm_start", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_vm_start(c, detail)
 	})
 	if err == nil {
-		vm.m.panic.CompareAndSwap(before, nil)
+		vm.machine().panic.CompareAndSwap(before, nil)
 	}
 	return err
 }
@@ -229,13 +246,13 @@ func (vm *VM) Stop(ctx context.Context) error {
 		return invalid("ctx", "is nil; use context.Background()")
 	}
 	for {
-		err := vm.m.stopWithin(ctx)
+		err := vm.machine().stopWithin(left(ctx))
 		if !errors.Is(err, syscall.ETIMEDOUT) {
 			return err
 		}
 		// The callback may last, or another call kept this one from being heard.
 		pause, cancel := context.WithTimeout(ctx, patience)
-		_, err = vm.m.wait(pause)
+		_, err = vm.machine().wait(pause)
 		cancel()
 		if ctx.Err() != nil && err != nil {
 			return ctx.Err()
@@ -246,15 +263,20 @@ func (vm *VM) Stop(ctx context.Context) error {
 	}
 }
 
-// StopWithin stops, with as much patience as ctx leaves.
-func (m *machine) stopWithin(ctx context.Context) error {
+// Left is as much patience as ctx leaves.
+func left(ctx context.Context) time.Duration {
 	left := patience
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < left {
 		left = time.Until(deadline)
 	}
 	if ctx.Err() != nil || left < 0 {
-		left = 0
+		return 0
 	}
+	return left
+}
+
+// StopWithin stops, and waits no longer than that.
+func (m *machine) stopWithin(left time.Duration) error {
 	_, err := m.call("nestvirt_vm_stop", func(c *cVM, detail **cError) C.int {
 		return C.go_nestvirt_vm_stop(c, C.int32_t(left.Milliseconds()), detail)
 	})

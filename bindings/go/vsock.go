@@ -4,6 +4,7 @@ package nestvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -41,7 +42,8 @@ func (c *VsockConn) LocalAddr() net.Addr { return c.local }
 // RemoteAddr is the guest's end, a VsockAddr.
 func (c *VsockConn) RemoteAddr() net.Addr { return c.remote }
 
-// VsockListener takes the connections that the guest makes to a port of the host. It is a net.Listener.
+// VsockListener takes the connections that the guest makes to a port of the host. It is a net.Listener, and is closed
+// with its VM.
 type VsockListener struct {
 	*net.UnixListener
 	vm   *VM
@@ -51,9 +53,10 @@ type VsockListener struct {
 
 // A vsockPlace is what is known of a VM's device "vsock".
 type vsockPlace struct {
-	mu   sync.Mutex
-	path string
-	cid  uint64
+	mu        sync.Mutex
+	path      string
+	cid       uint64
+	listeners map[*net.UnixListener]bool // those that are open
 }
 
 // Note keeps a property that was set.
@@ -73,6 +76,31 @@ func (place *vsockPlace) note(kind, name string, value interface{}) {
 			place.cid = value
 		}
 	}
+}
+
+func (place *vsockPlace) add(listener *net.UnixListener) {
+	place.mu.Lock()
+	defer place.mu.Unlock()
+	if place.listeners == nil {
+		place.listeners = map[*net.UnixListener]bool{}
+	}
+	place.listeners[listener] = true
+}
+
+func (place *vsockPlace) remove(listener *net.UnixListener) {
+	place.mu.Lock()
+	defer place.mu.Unlock()
+	delete(place.listeners, listener)
+}
+
+// Shut closes the listeners, for which no guest is left.
+func (place *vsockPlace) shut() {
+	place.mu.Lock()
+	defer place.mu.Unlock()
+	for listener := range place.listeners {
+		listener.Close()
+	}
+	place.listeners = nil
 }
 
 // Get gives the path and the guest's address.
@@ -153,9 +181,14 @@ func shakeHands(stream *net.UnixConn, port uint32) (uint32, error) {
 }
 
 // ListenVsock listens on a port of the host for connections that the guest makes to it, at the socket path_PORT of the
-// VM's device "vsock". Close removes the socket. Listen before the guest connects: it is refused without a listener.
+// VM's device "vsock". Listen before the guest connects: it is refused without a listener.
 func (vm *VM) ListenVsock(port uint32) (*VsockListener, error) {
-	path, cid, err := vm.vsock()
+	m := vm.machine()
+	if err := m.handle.enter(); err != nil {
+		return nil, err
+	}
+	defer m.handle.leave() // Close finds the listener, or there is none
+	path, cid, err := m.vsock.get()
 	if err != nil {
 		return nil, err
 	}
@@ -164,16 +197,27 @@ func (vm *VM) ListenVsock(port uint32) (*VsockListener, error) {
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: "vsock", Addr: addr, Err: err}
 	}
-	return &VsockListener{UnixListener: listener.(*net.UnixListener), vm: vm, addr: addr, cid: cid}, nil
+	own := listener.(*net.UnixListener)
+	m.vsock.add(own)
+	return &VsockListener{UnixListener: own, vm: vm, addr: addr, cid: cid}, nil
+}
+
+// Close ends the listener and removes its socket. Closing it again does nothing.
+func (l *VsockListener) Close() error {
+	l.vm.machine().vsock.remove(l.UnixListener)
+	if err := l.UnixListener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 // Vsock gives the path and the guest's address, unless the VM is closed.
 func (vm *VM) vsock() (string, uint64, error) {
-	if err := vm.m.handle.enter(); err != nil {
+	if err := vm.machine().handle.enter(); err != nil {
 		return "", 0, err
 	}
-	defer vm.m.handle.leave()
-	return vm.m.vsock.get()
+	defer vm.machine().handle.leave()
+	return vm.machine().vsock.get()
 }
 
 // Accept waits for the guest's next connection: a *VsockConn.

@@ -79,11 +79,11 @@ func (vm *VM) Wait(ctx context.Context) (Result, error) {
 	if ctx == nil {
 		return Result{}, invalid("ctx", "is nil; use context.Background()")
 	}
-	result, err := vm.m.wait(ctx)
+	result, err := vm.machine().wait(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	if panicked := vm.m.panic.Load(); panicked != nil {
+	if panicked := vm.machine().panic.Load(); panicked != nil {
 		return result, panicked
 	}
 	return result, nil

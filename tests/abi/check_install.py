@@ -5,12 +5,39 @@
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
-from harness import (CC, INCLUDE, build_root, caught, expect, library, main, need, need_plain_build,
-                     output)
+from harness import (CC, INCLUDE, MAP, SOURCE, build_root, caught, expect, library, main, need,
+                     need_plain_build, output, run)
 
 HERE = Path(__file__).resolve().parent
+BINDINGS = SOURCE / "bindings"
+PYTHON = "/usr/bin/python3"  # That which meson looks for.
+ALLOWED = re.compile(r".*/(include/nestvirt/\w+\.h|libnestvirt\.(a|so[.\d]*)|pkgconfig/nestvirt\.pc"
+                     r"|python3[.\d]*/(dist|site)-packages/nestvirt/(\w+\.py|py\.typed)"
+                     r"|share/gocode/src/nestvirt/(\w+(?<!_test)\.go|\w+\.[ch]|go\.mod)"
+                     r"|man/man[37]/nestvirt[\w.]*\.[37]|doc/nestvirt/html/[\w.-]+\.(html|css))")
+
+
+def is_wanted(part):
+    """Whether a part is to be installed: python, go or docs; not with its option on disabled, or without its tools."""
+    if part in os.environ.get("NESTVIRT_DISABLED", "").split():
+        return False
+    if part == "python":
+        return Path(PYTHON).exists()
+    return part == "go" or (shutil.which("mandoc") is not None
+                            and run([PYTHON, "-c", "import pycparser"]).returncode == 0)
+
+
+def folder_problems(folders, source, patterns):
+    """What is wrong with a package of which each file must be in one folder, and no other."""
+    if len(folders) != 1:
+        return [f"{source.relative_to(SOURCE)} was installed {len(folders)} times"]
+    ours = {path.name for pattern in patterns for path in source.glob(pattern) if not path.name.endswith("_test.go")}
+    theirs = {path.name for path in folders[0].iterdir()}
+    return [f"{source.relative_to(SOURCE) / name} was {'not ' if name in ours else ''}installed"
+            for name in sorted(ours ^ theirs)]
 
 
 class Installed:
@@ -60,12 +87,27 @@ class Installed:
         found += [f"nestvirt.pc names {path}" for path in leaked]
         return found
 
+    def parts(self):
+        """What is missing or wrong among the bindings and the reference."""
+        found = []
+        if is_wanted("python"):
+            found += folder_problems(list(self.destdir.rglob("python3*/*-packages/nestvirt")),
+                                     BINDINGS / "python" / "nestvirt", ["*.py", "py.typed"])
+        if is_wanted("go"):
+            found += folder_problems(list(self.destdir.rglob("gocode/src/nestvirt")), BINDINGS / "go",
+                                     ["*.go", "*.c", "*.h", "go.mod"])
+        if is_wanted("docs"):
+            functions = set(re.findall(r"\b(nestvirt_\w+);", MAP.read_text(encoding="utf-8")))
+            pages = {path.stem for path in self.destdir.rglob("man3/*.3")}
+            found += [f"there is no page man3/{name}.3" for name in sorted(functions - pages)]
+            others = ("man3/nestvirt.3", "man7/nestvirt_devices.7", "html/index.html", "html/style.css")
+            found += [f"{name} is missing" for name in others if not list(self.destdir.rglob(name))]
+        return found
+
     def stray(self):
-        """Installed files that nobody expects."""
-        allowed = (r".*/(include/nestvirt/\w+\.h|libnestvirt\.(a|so[.\d]*)|pkgconfig/nestvirt\.pc"
-                   r"|man/man[37]/nestvirt[\w.]*\.[37]|doc/nestvirt/html/[\w.-]+\.(html|css))")
+        """Installed files that nobody expects, and links to nowhere."""
         return [str(path) for path in self.destdir.rglob("*")
-                if not path.is_dir() and not re.fullmatch(allowed, str(path))]
+                if not path.is_dir() and not (path.exists() and ALLOWED.fullmatch(str(path)))]
 
 
 def compile_program(installed, target, *options):
@@ -102,6 +144,18 @@ def self_test(installed):
     caught("a library that is required", [one for one in installed.problems() if "zlib" in one])
     caught("the build folder in nestvirt.pc",
            [one for one in installed.problems() if f"names {build_root()}" in one])
+    self_test_parts(installed)
+
+
+def self_test_parts(installed):
+    """The same for the bindings and the reference, as far as they are there."""
+    for part, name in (("python", "nestvirt/_abi.py"), ("go", "nestvirt/abi.c"), ("docs", "man3/nestvirt_vm_new.3")):
+        if is_wanted(part):
+            next(installed.destdir.rglob(name)).unlink()
+            caught(f"{name} that is missing", [one for one in installed.parts() if name.split("/")[1] in one])
+    if is_wanted("go"):
+        (next(installed.destdir.rglob("gocode/src/nestvirt")) / "a_test.go").write_text("", encoding="utf-8")
+        caught("a test of Go", [one for one in installed.stray() if one.endswith("a_test.go")])
 
 
 def test(folder):
@@ -114,9 +168,10 @@ def test(folder):
     destdir = folder / "destdir"
     output([*meson, "install", "-C", build_root(), "--no-rebuild", "--destdir", destdir])
     installed = Installed(destdir)
-    problems = installed.problems() + installed.stray()
+    problems = installed.problems() + installed.parts() + installed.stray()
     expect(not problems, "meson install: " + ", ".join(problems))
-    print("installed: headers, libnestvirt.so with both links, libnestvirt.a, nestvirt.pc")
+    parts = "".join(f", {part}" for part in ("python", "go", "docs") if is_wanted(part))
+    print(f"installed: headers, libnestvirt.so with both links, libnestvirt.a, nestvirt.pc{parts}")
 
     compile_program(installed, folder / "dynamic")
     run_program(folder / "dynamic", installed)

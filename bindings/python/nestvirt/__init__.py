@@ -37,7 +37,8 @@ from ._numa import NUMA, NUMANode, NUMAPool
 from ._placement import CgroupUsage, ThreadInfo
 from ._privilege import Need, privilege_needs, remove_process_privileges
 from ._report import Plan, Report, ReportItem
-from ._streams import SocketDevice, Stream, StreamDevice
+from ._stream import Stream
+from ._streams import SocketDevice, StreamDevice
 from ._values import Access, CPUIDEntry, Event, Exit, HostInfo, Result
 from ._vcpu import VCPU, Regs, Segment, Sregs
 from ._virtio import Chain, VirtioDevice

@@ -7,6 +7,7 @@ Each names the parameter: TypeError for another type, ValueError for a value out
 
 import enum
 import math
+import operator
 import os
 import re
 from typing import TYPE_CHECKING, Any, Callable, Optional, Type, TypeVar, Union
@@ -29,14 +30,25 @@ Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 E = TypeVar("E", bound=enum.IntEnum)
 
 _SIZE = re.compile(r"\s*([0-9]+)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
+_DIGITS_MAX = 100  # Leading zeros are allowed; Python refuses thousands of digits.
 _SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def _index(value: Any) -> Optional[int]:
+    """As a plain int; None if it is none. A bool is a mistake for something else."""
+    if type(value) is int:
+        return value
+    try:
+        return None if isinstance(value, bool) else int(operator.index(value))
+    except TypeError:
+        return None
 
 
 def integer(name: str, value: Any, low: int = 0, high: int = U32_MAX) -> int:
     """An int from low to high; what has __index__ is one."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    number = _index(value)
+    if number is None:
         raise TypeError(f"{name}: must be an int from {low} to {high}, not {value!r}")
-    number = int(value.__index__())
     if not low <= number <= high:
         raise ValueError(f"{name}: must be from {low} to {high}, not {number}")
     return number
@@ -50,11 +62,12 @@ def u64(name: str, value: Any) -> int:
 def size(name: str, value: Any) -> int:
     """Bytes, as an int or a text such as "256M"; K, M, G and T are powers of 1024."""
     if not isinstance(value, str):
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
+        number = _index(value)
+        if number is None:
             raise TypeError(f'{name}: must be an int or a text such as "256M", not {value!r}')
-        return integer(name, value, 0, U64_MAX)
+        return integer(name, number, 0, U64_MAX)
     match = _SIZE.fullmatch(value)
-    if match is None:
+    if match is None or len(match[1]) > _DIGITS_MAX:
         raise ValueError(f'{name}: must be bytes or a text such as "256M", not {value!r}')
     return integer(name, int(match[1]) << _SHIFTS[match[2].upper()], 0, U64_MAX)
 
@@ -87,6 +100,8 @@ def path(name: str, value: Any) -> bytes:
         encoded = os.fsencode(value)
     except TypeError:
         raise TypeError(f"{name}: must be a path (str, bytes or os.PathLike), not {value!r}") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}: must be a path that can be encoded, not {value!r}") from None
     if b"\0" in encoded:
         raise ValueError(f"{name}: must have no null character, not {value!r}")
     return encoded
@@ -94,16 +109,21 @@ def path(name: str, value: Any) -> bytes:
 
 def is_descriptor(value: Any) -> bool:
     """Whether this is an open file by its number or by its object, not by its path."""
-    return hasattr(value, "fileno") or (hasattr(value, "__index__") and not isinstance(value, bool))
+    return hasattr(value, "fileno") or _index(value) is not None
 
 
 def descriptor(name: str, value: Any) -> int:
     """An int, or what the object's fileno() gives."""
+    found = value
     if hasattr(value, "fileno"):
-        value = value.fileno()
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        try:
+            found = value.fileno()
+        except (TypeError, ValueError, OSError) as error:  # It is closed, a class, or has none after all.
+            raise ValueError(f"{name}: must be an open file, not {value!r} ({error})") from error
+    number = _index(found)
+    if number is None:
         raise TypeError(f"{name}: must be a file descriptor or have fileno(), not {value!r}")
-    return integer(name, value, 0, I32_MAX)
+    return integer(name, number, 0, I32_MAX)
 
 
 def member(name: str, kind: Type[E], value: Any) -> E:

@@ -24,6 +24,10 @@ from ._vm import VM
 
 _TIMED_OUT = 124  # As timeout(1) tells of it.
 _STOP_SECONDS = 5.0
+# What a KVM that interprets guests cannot do is kept from the kernel. The numbers are SMAP, SMEP, UMIP, POPCNT, CX16,
+# FSGSBASE, RDRAND, RDSEED, INVPCID, PCID, RDPID.
+_INTERPRETED_WORDS = ("nokaslr mitigations=off noxsave rodata=off no_timer_check lpj=1000000 "
+                      "clearcpuid=308,295,514,151,141,288,158,306,298,145,534")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH)
 
 
@@ -50,7 +54,7 @@ def _add_machine(parser: Any) -> None:
     machine.add_argument("--kernel", metavar="FILE", required=True, help="a bzImage or vmlinux")
     machine.add_argument("--initrd", metavar="FILE", help="the initial RAM disk")
     machine.add_argument("--cmdline", metavar="TEXT", help='the kernel\'s command line (default: "console=ttyS0 '
-                         'reboot=k panic=-1", with --console console=hvc0)')
+                         'reboot=k panic=-1", with --console console=hvc0, and more words where KVM interprets guests)')
     machine.add_argument("--memory", metavar="SIZE", type=size, default="256M", help="RAM, as 256M (the default)")
     machine.add_argument("--cpus", metavar="N", type=int, default=1, help="virtual CPUs (default: 1)")
     machine.add_argument("--cpu-list", metavar="LIST", help="CPUs of this host that they may run on, as 0-1,4")
@@ -110,10 +114,16 @@ def _make(stack: ExitStack, options: argparse.Namespace, signals: "Signals") -> 
     vm.add_exit()
     if options.cpu_list:
         vm.set_threads("vcpu", cpus=options.cpu_list)
-    terminal = "hvc0" if options.console else "ttyS0"
-    vm.set_kernel(options.kernel, initrd=options.initrd,
-                  cmdline=f"console={terminal} reboot=k panic=-1" if options.cmdline is None else options.cmdline)
+    vm.set_kernel(options.kernel, initrd=options.initrd, cmdline=_cmdline(options, is_interpreted))
     return vm, streams
+
+
+def _cmdline(options: argparse.Namespace, is_interpreted: bool) -> str:
+    """The command line that was given, or one with which most kernels boot here."""
+    if options.cmdline is not None:
+        return str(options.cmdline)
+    words = f"console={'hvc0' if options.console else 'ttyS0'} reboot=k panic=-1"
+    return f"{words} {_INTERPRETED_WORDS}" if is_interpreted else words
 
 
 def _pipe(stack: ExitStack) -> List[IO[bytes]]:
@@ -250,6 +260,8 @@ def _tell(result: Result, runner: Runner, options: argparse.Namespace) -> int:
     """Says how the guest ended; the exit status."""
     good = result.reason in (ResultReason.GUEST_RESET, ResultReason.GUEST_SHUTDOWN)
     text = str(result)
+    if result.reason in (ResultReason.INTERNAL_ERROR, ResultReason.TRIPLE_FAULT) and result.instruction:
+        text += f" at {result.rip:#x}, where the code is {result.instruction.hex(' ')}"
     if runner.is_timed_out:
         text = f"stopped, for it ran {options.timeout:g} s"
     if not options.quiet or not (good or result.reason is ResultReason.GUEST_EXIT):

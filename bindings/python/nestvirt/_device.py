@@ -42,12 +42,13 @@ _properties: Dict[str, Dict[str, PropertyInfo]] = {}
 
 def device_properties(kind: str) -> Dict[str, PropertyInfo]:
     """The properties of a kind, by name. NotFoundError for a kind that the library does not have."""
+    encoded = _check.text("kind", kind)
     known = _properties.get(kind)
     if known is None:
         if kind not in device_kinds():
             names = ", ".join(device_kinds())
             raise NotFoundError(-2, f"device kind {kind}: is none of {names}", object=f"device kind {kind}")
-        known = {one.name: one for one in _read_properties(_check.text("kind", kind))}
+        known = {one.name: one for one in _read_properties(encoded)}
         _properties[kind] = known
     return dict(known)
 
@@ -66,8 +67,8 @@ def _read_properties(kind: bytes) -> Iterator[PropertyInfo]:
 
 def prepare(kind: str, name: str, value: Any) -> Tuple[str, str, Any]:
     """The function that sets a property, its name, and the value, checked, as the function takes it."""
-    label = f"{kind}.{name}"
     _check.text("name", name)
+    label = f"{kind}.{name}"
     known = device_properties(kind).get(name)
     if known is None:
         return "nestvirt_device_set_u64", name, 0  # It fails, and its text lists the names there are.
@@ -102,11 +103,12 @@ class Device:
 
         Any state. NotFoundError for an unknown name. Descriptors cannot be read back.
         """
-        known = device_properties(self.kind).get(_check.text(f"{self.kind}: name", name).decode())
+        encoded = _check.text("name", name)
+        known = device_properties(self.kind).get(name)
         if known is not None and known.type is PropertyType.STRING:
             return self._texts.get(name)
         value = ctypes.c_uint64()
-        self._call("nestvirt_device_get_u64", name.encode(), ctypes.byref(value))
+        self._call("nestvirt_device_get_u64", encoded, ctypes.byref(value))
         return bool(value.value) if known is not None and known.type is PropertyType.BOOL else value.value
 
     def set(self, name: str, value: Any) -> None:
@@ -120,7 +122,7 @@ class Device:
 
     def _set(self, function: str, name: str, value: Any) -> None:
         """Does what prepare() made ready."""
-        self._call(function, name.encode(), value)
+        self._call(function, name.encode("utf-8", "surrogateescape"), value)
         if isinstance(value, bytes):
             self._texts[name] = value.decode("utf-8", "surrogateescape")
 

@@ -1,79 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Owns the guest's serial lines and consoles as file objects, and its sockets (vsock)."""
+"""Owns devices that are talked to: serial lines and consoles, and sockets (vsock)."""
 
-import io
 import os
 import socket
-from typing import Any, Optional
+from contextlib import ExitStack
+from typing import Optional, Tuple
 
 from . import _check
 from ._device import Device
 from ._errors import StateError
+from ._stream import Stream
 
 _ANSWER_MAX = 32  # Bytes of "OK PORT\n".
-
-
-class Stream(io.BufferedRWPair):
-    """
-    The other end of a guest's console: a binary file object.
-
-    read(), readline() and iteration give what the guest writes, and end when the VM is closed;
-    write() is what somebody types, sent at once. settimeout() bounds how long they wait.
-    """
-
-    def __init__(self, end: socket.socket) -> None:
-        self.socket = end
-        super().__init__(socket.SocketIO(end, "rw"), socket.SocketIO(end, "rw"))
-
-    def write(self, data: Any) -> int:
-        """Sends bytes, all of them."""
-        count = super().write(data)
-        self.flush()
-        return count
-
-    def fileno(self) -> int:
-        """The descriptor, for select and the like; data may wait in the object, too."""
-        return self.socket.fileno()
-
-    def settimeout(self, timeout: Optional[float]) -> None:
-        """Seconds after which a read raises TimeoutError; None: for ever. A Stream is of no use after that."""
-        self.socket.settimeout(timeout)
-
-    def close(self) -> None:
-        """Closes this end, which ends a read of another thread; the guest's output is dropped from then on."""
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # It is closed, or the VM is.
-        try:
-            super().close()
-        finally:
-            self.socket.close()
 
 
 class StreamDevice(Device):
     """A device with streams of bytes: a serial line, or a console's ports."""
 
-    def connect(self, port: int = 0) -> socket.socket:
+    def open(self, port: int = 0) -> Stream:
         """
-        Makes a socket that is the other end of the serial line, or of a console's port. State new.
+        Makes a file object that is the other end of the serial line, or of a console's port. State new.
 
         In place of the properties input and output.
         """
-        suffix = str(port) if _check.integer("port", port, 0, 0 if self.kind == "serial" else 7) else ""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self.set(f"input{suffix}", theirs)
-                self.set(f"output{suffix}", theirs)
-            except BaseException:
-                ours.close()
-                raise
-        return ours
+        return Stream(*self._open_pipes(port))
 
-    def open(self, port: int = 0) -> Stream:
-        """The same as a binary file object. State new."""
-        return Stream(self.connect(port))
+    def _open_pipes(self, port: int) -> Tuple[int, int]:
+        """The ends to read from and to write to. The caller closes them."""
+        suffix = str(port) if _check.integer("port", port, 0, 0 if self.kind == "serial" else 7) else ""
+        with ExitStack() as ours, ExitStack() as theirs:
+            reader, output = os.pipe()
+            ours.callback(os.close, reader)
+            theirs.callback(os.close, output)
+            input, writer = os.pipe()
+            ours.callback(os.close, writer)
+            theirs.callback(os.close, input)
+            self.set(f"input{suffix}", input)
+            self.set(f"output{suffix}", output)
+            ours.pop_all()
+        return reader, writer
 
 
 class SocketDevice(Device):

@@ -19,7 +19,7 @@ VM in one event loop; functions given to it (handlers, log sink) still run on th
 
 import asyncio
 from collections import deque
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, AsyncIterator, Callable, Deque, Iterator, Optional, Set, Tuple, TypeVar
 
 from . import _check
@@ -181,9 +181,41 @@ class VM(BaseVM):
             raise StateError(-9, f"{self._handle.label}: is closed; make a new one", object=self._handle.label)
 
 
+class _StreamWriter(asyncio.StreamWriter):
+    """Writes to one pipe, and closes the one that is read, too."""
+
+    def __init__(self, transport: asyncio.WriteTransport, protocol: asyncio.BaseProtocol,
+                 other: asyncio.ReadTransport) -> None:
+        super().__init__(transport, protocol, None, asyncio.get_running_loop())
+        self._other = other
+
+    def close(self) -> None:
+        """Closes both."""
+        super().close()
+        self._other.close()
+
+
+class _WriteProtocol(asyncio.StreamReaderProtocol):
+    """What a StreamWriter needs of a protocol; nothing is read."""
+
+    def __init__(self) -> None:
+        self._nothing = asyncio.StreamReader()  # The base class has but a weak reference to it.
+        super().__init__(self._nothing)
+
+
 async def open_stream(device: StreamDevice, port: int = 0) -> Streams:
     """A reader and a writer for a serial line, or for a console's port. The VM's state is new."""
-    return await asyncio.open_unix_connection(sock=device.connect(port))
+    loop = asyncio.get_running_loop()
+    read_end, write_end = device._open_pipes(port)
+    with ExitStack() as stack:
+        source = stack.enter_context(open(read_end, "rb", 0))
+        target = stack.enter_context(open(write_end, "wb", 0))
+        reader = asyncio.StreamReader()
+        other, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
+        stack.callback(other.close)
+        transport, protocol = await loop.connect_write_pipe(_WriteProtocol, target)
+        stack.pop_all()  # The transports close them.
+    return reader, _StreamWriter(transport, protocol, other)
 
 
 async def connect(device: SocketDevice, port: int) -> Streams:

@@ -179,6 +179,28 @@ ECHO = _guest(
     Mode.REAL, 0x1000,
     "ba fd 03 ec a8 01 74 f8 ba f8 03 ec ee 3c 71 75 ef ba 01 05 b0 04 ee f4")
 
+# Real mode, at 0x1000: writes 20,000 bytes to the serial port, the low byte of a counter that falls to 1, whenever
+# the port takes one, then exit code 3.
+#
+#         .code16
+#         mov $20000, %cx
+# 1:      mov $0x3fd, %dx
+# 2:      in %dx, %al
+#         test $0x20, %al
+#         jz 2b
+#         mov $0x3f8, %dx
+#         mov %cl, %al
+#         out %al, %dx
+#         loop 1b
+#         mov $0x501, %dx
+#         mov $3, %al
+#         out %al, %dx
+#         hlt
+PRINT = _guest(
+    Mode.REAL, 0x1000,
+    "b9 20 4e ba fd 03 ec a8 20 74 fb ba f8 03 88 c8 ee e2 f0 ba 01 05 b0 03 ee f4")
+PRINTED = bytes(count & 0xff for count in range(20000, 0, -1))
+
 # Long mode, at 0x10000: enables the local APIC, lets IOAPIC pins 10 (edge) and 11 (level) interrupt with
 # vectors 0x40 and 0x41, writes 0xee to port 0x701 and halts. The handlers write their vector to port 0x700
 # and end the interrupt.

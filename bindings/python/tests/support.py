@@ -213,7 +213,7 @@ class LinuxConsole:
     def expect(self, text: str, seconds: float) -> None:
         """Reads until a text comes, behind what was expected before."""
         deadline = time.monotonic() + seconds
-        self.stream.socket.settimeout(1)
+        self.stream.settimeout(1)
         while True:
             found = self.text.find(text, self._mark)
             if found >= 0:
@@ -226,11 +226,9 @@ class LinuxConsole:
 
     def _read(self, text: str) -> None:
         try:
-            data = self.stream.socket.recv(65536)
-        except OSError as error:
-            if isinstance(error, TimeoutError) or "timed out" in str(error):
-                return
-            raise
+            data = self.stream.read1()
+        except TimeoutError:
+            return
         if not data:
             raise AssertionError(f'the console ended before "{text}" came:\n{self.text[-1500:]}')
         if os.environ.get("NESTVIRT_TEST_CONSOLE"):

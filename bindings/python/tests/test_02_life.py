@@ -2,10 +2,11 @@
 """02: the life of a VM, as its states and its events tell it."""
 
 import asyncio
+import io
 import select
 import threading
 import time
-from typing import Any, List
+from typing import Any, Callable, List
 
 import guests
 import nestvirt
@@ -129,6 +130,18 @@ class Life(support.Case):
         vm.close()
         self.assertEqual(console.read(), b"q")
 
+    def test_console_that_nobody_reads_for_a_while(self) -> None:
+        vm = self.make(guests.PRINT)
+        serial = vm.add_serial()
+        console = serial.open()
+        self.addCleanup(console.close)
+        vm.build()
+        vm.start()
+        self.assertEqual(vm.wait(support.SECONDS).exit_code, 3)
+        self.assertEqual(serial.dropped, 0)
+        vm.close()
+        self.assertEqual(console.read(), guests.PRINTED)
+
     def test_console_closed_while_it_is_read(self) -> None:
         vm = self.make(guests.ECHO)
         console = vm.add_serial().open()
@@ -139,6 +152,80 @@ class Life(support.Case):
         console.close()
         thread.join(support.SECONDS)
         self.assertEqual(got, [b""])
+
+
+    def test_console_of_which_too_much_is_asked(self) -> None:
+        vm = self.make(guests.ECHO)
+        console = vm.add_serial().open()
+        self.addCleanup(console.close)
+        console.settimeout(0.05)
+        self.assertRaises(TimeoutError, console.write, bytes(1 << 20))
+        vm = self.make(guests.ECHO)
+        console = vm.add_serial().open()
+        self.addCleanup(console.close)
+        vm.build()
+        vm.start()
+        console.settimeout(0.1)
+        self.assertRaises(TimeoutError, console.read1)
+        console.write(bytearray(b"abcdef"))
+        self.assertRaises(TimeoutError, console.readline)
+        self.assertRaises(TimeoutError, console.read, 7)
+        console.settimeout(None)
+        console.write(b"gh\nij\n\nq")
+        self.assertEqual(console.read(2), b"ab")  # Nothing was lost.
+        self.assertEqual(console.readline(2), b"cd")
+        self.assertEqual(console.readline(), b"efgh\n")
+        self.assertEqual((console.read(0), console.read1(0), console.readline(0)), (b"", b"", b""))
+        buffer = bytearray(2)
+        self.assertEqual((console.readinto(buffer), buffer), (2, b"ij"))
+        vm.wait(support.SECONDS)
+        vm.close()
+        self.assertEqual(list(console), [b"\n", b"\n", b"q"])
+        self.assertEqual((console.read(), console.read1(), console.readline(), console.read(5)), (b"",) * 4)
+        self.assertRaises(BrokenPipeError, console.write, b"x")
+        console.close()
+        console.close()
+        calls: List[Callable[[], Any]] = [console.read, console.read1, console.readline, console.fileno,
+                                          lambda: console.write(b"x")]
+        for function in calls:
+            self.assertRaises(ValueError, function)
+
+    def test_console_as_text(self) -> None:
+        vm = self.make(guests.ECHO)
+        stream: Any = vm.add_serial().open()
+        with io.TextIOWrapper(stream, "utf-8", line_buffering=True) as console:
+            vm.build()
+            vm.start()
+            print("Grüße", file=console)
+            self.assertEqual(console.readline(), "Grüße\n")
+
+    def test_console_closed_while_it_is_written(self) -> None:
+        vm = self.make(guests.ECHO)
+        console = vm.add_serial().open()
+        ended: List[str] = []
+
+        def write() -> None:
+            try:
+                console.write(bytes(1 << 20))
+            except ValueError as error:
+                ended.append(str(error))
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        time.sleep(0.05)
+        console.close()
+        thread.join(support.SECONDS)
+        self.assertEqual(ended, ["the stream is closed"])
+
+    def test_consoles_hold_nothing(self) -> None:
+        vm = self.make(guests.ECHO)
+        before = support.Holdings().descriptors
+        serial, console = vm.add_serial(), vm.add_console(ports=2)
+        for _ in range(20):
+            for stream in (serial.open(), console.open(0), console.open(1)):
+                stream.close()
+        serial.open()  # Is collected.
+        self.assertLessEqual(support.Holdings().descriptors, before + 6)
 
 
 class Asyncio(support.Case):
@@ -167,6 +254,20 @@ class Asyncio(support.Case):
 
     def test_life(self) -> None:
         asyncio.run(self.life())
+
+    async def printing(self) -> None:
+        async with nestvirt.aio.VM(self.host, memory="1M") as vm:
+            support.set_guest(vm, guests.PRINT)
+            reader, writer = await nestvirt.aio.open_stream(vm.add_serial())
+            await vm.build()
+            await vm.start()
+            support.await_true("it has stopped", lambda: vm.state is State.STOPPED)  # The loop is busy with this.
+            self.assertEqual((await vm.wait(support.SECONDS)).exit_code, 3)
+        self.assertEqual(await reader.read(), guests.PRINTED)
+        writer.close()
+
+    def test_console_of_a_busy_loop(self) -> None:
+        asyncio.run(self.printing())
 
     async def many(self) -> None:
         """More VMs than the default executor has threads; each is waited for at the same time."""

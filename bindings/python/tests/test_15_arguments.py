@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """15: wrong types and values are refused before the call, naming the parameter."""
 
+import io
 import math
+import os
 from functools import partial
 from typing import Any, Callable, Tuple
 
@@ -137,6 +139,35 @@ class Arguments(support.Case):
         with self.assertRaises(AttributeError):
             print(blk.fd)
 
+    def test_what_only_looks_right(self) -> None:
+        """Classes with the right attributes, closed files, texts that cannot be encoded."""
+        class Wrong:
+            def __index__(self) -> str:
+                return "x"
+
+            def fileno(self) -> str:
+                return "x"
+
+        vm: Any = self.vm
+        blk = vm.add_blk()
+        for value in (Wrong(), int):
+            self.wrong(TypeError, "region: must be an int", vm.memory.get, value)
+            self.wrong(TypeError, "length: must be an int or a text", vm.memory.add, value)
+        with open(os.devnull, "rb") as closed:
+            pass
+        self.wrong(ValueError, "fd: must be an open file", vm.add_irqfd, 1, closed)
+        self.wrong(ValueError, "fd: must be an open file", vm.add_irqfd, 1, type(closed))
+        self.wrong(ValueError, "image: must be an open file", vm.set_flat, io.BytesIO())
+        self.wrong(TypeError, "fd: must be a file descriptor", vm.add_irqfd, 1, Wrong())
+        self.wrong(ValueError, "fd: must be from 0 to", vm.add_irqfd, 1, -1)
+        self.wrong(ValueError, "kernel: must be a path that can be encoded", vm.set_kernel, "\ud800")
+        self.wrong(ValueError, "blk.resize: must be bytes or a text", blk.set, "resize", "9" * 5000)
+        self.wrong(TypeError, "name: must be a str", blk.get, 5)
+        self.wrong(TypeError, "name: must be a str", blk.set, b"queues", 1)
+        self.refused(nestvirt.NotFoundError, -2, blk.get, "\udcff")
+        self.refused(nestvirt.NotFoundError, -2, blk.set, "\udcff", 1)
+        self.refused(nestvirt.NotFoundError, -2, nestvirt.Host, "\udcff")
+
     def test_boot(self) -> None:
         vm: Any = self.vm
         self.wrong(TypeError, "kernel: must be a path", vm.set_kernel, None)
@@ -173,7 +204,18 @@ class Arguments(support.Case):
         self.bad_int("port", vsock.listen)
         self.assertRaises(nestvirt.StateError, vsock.connect, 5)
         serial: Any = self.vm.add_serial()
-        self.bad_int("port", serial.connect, 0, 0)
+        self.bad_int("port", serial.open, 0, 0)
+        console = serial.open()
+        self.addCleanup(console.close)
+        self.bad_int("size", console.read1, -1, MANY - 1)
+        bad: Tuple[Any, ...] = ("1", 1.5, [])
+        for value in bad:
+            self.wrong(TypeError, "size: must be an int", console.read, value)
+            self.wrong(TypeError, "size: must be an int", console.readline, value)
+        bad = ("text", None, 5)
+        for value in bad:
+            self.wrong(TypeError, "data: must be bytes-like", console.write, value)
+        self.wrong(ValueError, "timeout: must be from 0 to", console.settimeout, -1)
 
 
 if __name__ == "__main__":

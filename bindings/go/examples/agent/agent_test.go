@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -186,6 +187,10 @@ func TestRefused(t *testing.T) {
 		{"POST", "/vms", `{"name":"a","memory_mib":1,"vcpus":3,"kernel":"/k"}`, 400},
 		{"POST", "/vms", `{"name":"a","memory_mib":1}`, 400},
 		{"POST", "/vms", `{"name":"a","memory_mib":1,"kernel":"/none"}`, 400},
+		{"POST", "/vms", `{"name":"a","memory_mib":1,"kernel":"/dev/null/none"}`, 400},
+		{"POST", "/vms", `{"name":"a","memory_mib":1,"kernel":"` + strings.Repeat("k", 5000) + `"}`, 400},
+		{"POST", "/vms", `{"name":"a","memory_mib":1,"kernel":"` + s.socket + `"}`, 400},
+		{"POST", "/vms", strings.Replace(fmt.Sprintf(spin, "a"), "{", `{"disks":[{}`+strings.Repeat(",{}", 99)+`],`, 1), 400},
 		{"POST", "/vms", strings.Repeat(" ", bodyMax+1), 413},
 		{"PUT", "/vms", ``, 405},
 		{"POST", "/vms/a", ``, 405},
@@ -211,6 +216,53 @@ func TestRefused(t *testing.T) {
 		t.Fatalf("a second service: %v\n%s", err, output)
 	}
 	s.end()
+}
+
+// Clients that make and delete the same VMs at once, and others that never end their request, keep nothing and do not
+// keep the service from ending.
+func TestHostileClients(t *testing.T) {
+	s := newStage(t)
+	for i := 0; i < 20; i++ {
+		slow, err := net.Dial("unix", s.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer slow.Close()
+		fmt.Fprint(slow, "POST /vms HTTP/1.1\r\nHost: vms\r\nContent-Length: 1000\r\n\r\n{"[:10+i*2])
+	}
+	spin := fmt.Sprintf(`{"name":"%%s","memory_mib":1,"bare":{"image":%q,"address":4096,"entry":4096}}`,
+		base64.StdEncoding.EncodeToString([]byte(guestSpin)))
+	var all sync.WaitGroup
+	for i := 0; i < 8; i++ {
+		all.Add(1)
+		go func(i int) {
+			defer all.Done()
+			name := fmt.Sprintf("vm%d", i%2)
+			for j := 0; j < 10; j++ {
+				s.oneOf("POST", "/vms", fmt.Sprintf(spin, name), 201, 404, 409)
+				s.oneOf("POST", "/vms/"+name+"/stop", "", 200, 404, 409)
+				s.oneOf("DELETE", "/vms/"+name, "", 204, 404)
+			}
+		}(i)
+	}
+	all.Wait()
+	s.eventually("all VMs are gone", func() bool {
+		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", s.agent.Process.Pid))
+		output, failed := s.ctl("list")
+		return err == nil && failed == nil && !strings.Contains(output, "vm") && len(threads) < 40
+	})
+	s.end()
+}
+
+// OneOf fails the test unless an answer's status is one of those.
+func (s *stage) oneOf(method, path, body string, statuses ...int) {
+	got := s.status(method, path, body)
+	for _, status := range statuses {
+		if got == status {
+			return
+		}
+	}
+	s.t.Errorf("%s %s: %d, not one of %v", method, path, got, statuses)
 }
 
 // A socket that a dead service has left is replaced; another file is not.

@@ -180,6 +180,11 @@ var statuses = []struct {
 	{syscall.E2BIG, http.StatusBadRequest},
 	{syscall.EEXIST, http.StatusBadRequest},
 	{syscall.EISDIR, http.StatusBadRequest},
+	{syscall.ENOTDIR, http.StatusBadRequest},
+	{syscall.ELOOP, http.StatusBadRequest},
+	{syscall.ENXIO, http.StatusBadRequest},
+	{syscall.ENAMETOOLONG, http.StatusBadRequest},
+	{syscall.ENOSPC, http.StatusBadRequest}, // too many devices
 	{nestvirt.EInvalidVM, http.StatusBadRequest},
 	{syscall.ENOTSUP, http.StatusNotImplemented},
 }
