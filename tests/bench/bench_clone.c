@@ -71,13 +71,14 @@ static void make_template(struct contenders *c)
     int image = ours_make_image(guest_exit_always, sizeof(guest_exit_always));
 
     vm.vm = ours_new(c->host, c->size, image, ours_ignore, NULL);
-    ours_need(nestvirt_vm_build(vm.vm, &error), error);
+    ours_need(nestvirt_vm_build(vm.vm, &error), &error);
     for (size_t at = 0; at < c->size; at += sizeof(page))
         if (at != FLOOR_ENTRY)
-            ours_need(nestvirt_memory_write(vm.vm, at, page, sizeof(page), &error), error);
-    ours_need(nestvirt_vm_start(vm.vm, &error), error);
-    ours_need(nestvirt_vm_pause(vm.vm, &error), error);
-    ours_need(nestvirt_template_new(vm.vm, NESTVIRT_TEMPLATE_CONSUME, &c->template, &error), error);
+            ours_need(nestvirt_memory_write(vm.vm, at, page, sizeof(page), &error), &error);
+    ours_need(nestvirt_vm_start(vm.vm, &error), &error);
+    ours_need(nestvirt_vm_pause(vm.vm, &error), &error);
+    ours_need(nestvirt_template_new(vm.vm, NESTVIRT_TEMPLATE_CONSUME, &c->template, &error),
+              &error);
     nestvirt_vm_free(vm.vm);
     close(image);
 }
@@ -99,7 +100,7 @@ static void run_clone(struct contenders *c, struct ours_vm *vm)
 
     vm->first_exit_ns = 0;
     sem_init(&vm->exited, 0, 0);
-    ours_need(nestvirt_clone_new(c->template, NULL, &vm->vm, &error), error);
+    ours_need(nestvirt_clone_new(c->template, NULL, &vm->vm, &error), &error);
     ours_need(nestvirt_handler_add(vm->vm, NESTVIRT_SPACE_PORT, GUEST_PORT, 1, on_exit_of_clone, vm,
                                    NULL, &error),
               error);
