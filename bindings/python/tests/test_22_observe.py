@@ -133,7 +133,8 @@ class Histograms(Case):
         self.assertNotIn("spin0", self.observer.text())
         self.assertNotEqual(self.observer.text(weight="time"), self.observer.text(weight="count"))
         told, waits = json.loads(self.observer.json(vms[1])), self.observer.read(vms[1])
-        self.assertEqual((told["vm"], told["source"], told["reason"], told["incomplete"]), ("spin1", "bpf", None, False))
+        self.assertEqual([told[name] for name in ("vm", "source", "reason", "incomplete")],
+                         ["spin1", "bpf", None, False])
         self.assertEqual((told["count"], told["time_ns"], told["max_ns"]), (waits.count, waits.time_ns, waits.max_ns))
         self.assertEqual(sum(bucket["count"] for bucket in told["buckets"]), waits.count)
         self.assertEqual(told["percentiles"]["by_count"]["p50_ns"], waits.percentile(50))

@@ -158,6 +158,8 @@ class Clones(Case):
                 with self.assertRaises(BufferError):
                     vm.make_template(consume=True)
             self.assertEqual((vm.state, support.spins(vm)), (State.PAUSED, value))
+            with vm._handle.without_views():  # As another thread sees it, while the memory is taken.
+                self.refused(nestvirt.BusyError, -errno.EBUSY, vm.memory.view, 0, 4096)
             template = self.template(vm, consume=True)
             self.assertEqual(vm.wait(0).reason, nestvirt.ResultReason.STOPPED)
             self.refused(nestvirt.Error, -errno.EFAULT, vm.memory.read, 0x3000, 4)
@@ -184,6 +186,7 @@ class Clones(Case):
                 support.set_guest(vm, guests.EXIT_CODE)
                 await vm.build()
                 template = await vm.make_template(consume=True)
+                self.assertEqual(vm.state, State.STOPPED)
             with template:
                 clones = [nestvirt.aio.VM.from_template(template, f"clone{number}") for number in range(CLONES)]
             codes = [await self.run_clone(clone) for clone in clones]
@@ -253,7 +256,7 @@ class Devices(Case):
         with self.assertRaises(nestvirt.InvalidVMError) as caught:
             self.clone(template).build()
         problems = "\n".join(map(str, caught.exception.problems))
-        self.assertIn("(blk): disk: it has no file", problems)
+        self.assertIn("vm clone: device 3 (blk): disk: it has no file", problems)
         self.assertIn("(vsock)", problems)
         for number in range(3):
             self.use_clone(template, number)
@@ -316,6 +319,8 @@ class Files(Case):
         for trust in (False, True):
             with Template.open(self.path("state"), trust_file=trust) as read, open(self.path("state"), "rb") as file:
                 self.goes_on(self.clone(read), value)
+                with open("/proc/self/maps", encoding="ascii", errors="replace") as maps:
+                    self.assertEqual(self.path("state") in maps.read(), trust)
                 with Template.open(file, self.host, trust_file=trust) as other:
                     self.assertEqual(other.info, read.info)
 
