@@ -13,6 +13,7 @@ TITLES = {
     "serial": ("Serial", "A serial port, 16550A."),
     "reset": ("Reset", "Reset, power button and power-off."),
     "exit": ("ExitDevice", "A port that ends the run with a code."),
+    "vmgenid": ("Vmgenid", "The VM generation ID, another one in each clone."),
     "rng": ("Rng", "Random numbers of the host (virtio 1.2, 5.4)."),
     "blk": ("Blk", "A disk (virtio 1.2, 5.2)."),
     "net": ("Net", "A network interface (virtio 1.2, 5.1)."),

@@ -34,11 +34,13 @@ from ._ksm import KSMSettings, KSMStats, KSMToken, ksm_settings, ksm_stats, remo
 from ._library import version
 from ._memory import Memory, MemoryKSM, Placement, Region
 from ._numa import NUMA, NUMANode, NUMAPool
+from ._observe import Observer, Waits, wait_limits
 from ._placement import CgroupUsage, ThreadInfo
 from ._privilege import Need, privilege_needs, remove_process_privileges
 from ._report import Plan, Report, ReportItem
 from ._stream import Stream
 from ._streams import SocketDevice, StreamDevice
+from ._template import Template, TemplateInfo
 from ._values import Access, CPUIDEntry, Event, Exit, HostInfo, Result
 from ._vcpu import VCPU, Regs, Segment, Sregs
 from ._virtio import Chain, VirtioDevice
@@ -48,11 +50,12 @@ __all__ = [
     "Access", "AccessError", "BusyError", "CPUIDEntry", "CgroupUsage", "Chain", "Device", "Error",
     "Event", "ExistsError", "Exit", "Handler", "HandlerAnswer", "HandlerError", "Host", "HostInfo", "InvalidVMError",
     "KSMSettings", "KSMStats", "KSMToken", "LibraryError", "Loop", "Memory", "MemoryKSM", "NUMA",
-    "NUMANode", "NUMAPool", "Need", "NotFoundError", "Placement", "Plan", "PropertyInfo", "Region", "Regs",
+    "NUMANode", "NUMAPool", "Need", "NotFoundError", "Observer", "Placement", "Plan", "PropertyInfo", "Region", "Regs",
     "Report", "ReportItem", "Result", "Segment", "SocketDevice", "Sregs", "StateError", "Stream",
-    "StreamDevice", "ThreadInfo", "UnsupportedError", "VCPU", "VM", "VirtioDevice", "WaitTimeout",
+    "StreamDevice", "Template", "TemplateInfo", "ThreadInfo", "UnsupportedError", "VCPU", "VM", "VirtioDevice",
+    "WaitTimeout", "Waits",
     "device_kinds", "device_properties", "ksm_settings", "ksm_stats", "privilege_needs",
-    "remove_ksm_record", "remove_process_privileges", "version",
+    "remove_ksm_record", "remove_process_privileges", "version", "wait_limits",
 ]
 __all__ += _constants
 __all__ += _devices

@@ -376,6 +376,32 @@ class nestvirt_numa_need(Structure):
     ]
 
 
+class nestvirt_observer_config(Structure):
+    """include/nestvirt/observe.h"""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+    ]
+
+
+class nestvirt_waits(Structure):
+    """include/nestvirt/observe.h"""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("count", c_uint64),
+        ("time_ns", c_uint64),
+        ("max_ns", c_uint64),
+        ("lost", c_uint64),
+        ("preempted", c_uint64),
+        ("inferred", c_uint64),
+        ("threads", c_uint32),
+        ("vms", c_uint32),
+    ]
+
+
 class nestvirt_privilege_config(Structure):
     """include/nestvirt/privilege.h"""
 
@@ -467,6 +493,30 @@ class nestvirt_plan(Structure):
         ("idle_limit", c_char_p),
         ("touched_limit", c_char_p),
         ("unknown", c_char_p),
+    ]
+
+
+class nestvirt_template_info(Structure):
+    """include/nestvirt/template.h"""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("memory_size", c_uint64),
+        ("data_size", c_uint64),
+        ("state_size", c_uint64),
+        ("vcpus", c_uint32),
+        ("devices", c_uint32),
+    ]
+
+
+class nestvirt_clone_config(Structure):
+    """include/nestvirt/template.h"""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("name", c_char_p),
     ]
 
 
@@ -613,6 +663,7 @@ PROTOTYPES: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "nestvirt_device_get_kind": (c_char_p, (c_uint32,)),
     "nestvirt_device_get_property": (c_int, (c_char_p, c_uint32, POINTER(nestvirt_device_property), POINTER(c_void_p),)),
     "nestvirt_device_add": (c_int, (c_void_p, c_char_p, POINTER(c_void_p), POINTER(c_void_p),)),
+    "nestvirt_device_get": (c_int, (c_void_p, c_uint32, POINTER(c_void_p), POINTER(c_void_p),)),
     "nestvirt_device_set_u64": (c_int, (c_void_p, c_char_p, c_uint64, POINTER(c_void_p),)),
     "nestvirt_device_set_fd": (c_int, (c_void_p, c_char_p, c_int, POINTER(c_void_p),)),
     "nestvirt_device_set_string": (c_int, (c_void_p, c_char_p, c_char_p, POINTER(c_void_p),)),
@@ -658,6 +709,20 @@ PROTOTYPES: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "nestvirt_numa_get_place": (c_int, (c_void_p, POINTER(nestvirt_numa_need), POINTER(c_void_p),)),
     "nestvirt_numa_add_guest_node": (c_int, (c_void_p, c_char_p, POINTER(c_void_p),)),
     "nestvirt_numa_set_guest_distance": (c_int, (c_void_p, c_uint32, c_uint32, c_uint32, POINTER(c_void_p),)),
+    "nestvirt_observer_config_init": (None, (POINTER(nestvirt_observer_config), c_size_t,)),
+    "nestvirt_observer_new": (c_int, (POINTER(nestvirt_observer_config), POINTER(c_void_p), POINTER(c_void_p),)),
+    "nestvirt_observer_free": (c_int, (c_void_p,)),
+    "nestvirt_observer_get_reason": (c_char_p, (c_void_p,)),
+    "nestvirt_observer_add": (c_int, (c_void_p, c_void_p, c_uint32, POINTER(c_void_p),)),
+    "nestvirt_observer_add_thread": (c_int, (c_void_p, c_void_p, c_int32, POINTER(c_void_p),)),
+    "nestvirt_observer_remove": (c_int, (c_void_p, c_void_p, POINTER(c_void_p),)),
+    "nestvirt_observer_start": (c_int, (c_void_p, POINTER(c_void_p),)),
+    "nestvirt_waits_init": (None, (POINTER(nestvirt_waits), c_size_t,)),
+    "nestvirt_waits_get_limit": (c_uint64, (c_uint32,)),
+    "nestvirt_observer_read": (c_int, (c_void_p, c_void_p, POINTER(nestvirt_waits), POINTER(c_uint64), POINTER(c_uint64), c_uint32, POINTER(c_void_p),)),
+    "nestvirt_waits_get_percentile": (c_int, (POINTER(nestvirt_waits), POINTER(c_uint64), c_uint32, c_uint32, POINTER(c_uint64), POINTER(c_void_p),)),
+    "nestvirt_observer_get_text": (c_int, (c_void_p, c_void_p, c_uint32, c_char_p, c_size_t, POINTER(c_void_p),)),
+    "nestvirt_observer_get_json": (c_int, (c_void_p, c_void_p, c_char_p, c_size_t, POINTER(c_void_p),)),
     "nestvirt_vm_remove_privileges": (c_int, (c_void_p, POINTER(c_void_p),)),
     "nestvirt_privilege_config_init": (None, (POINTER(nestvirt_privilege_config), c_size_t,)),
     "nestvirt_process_remove_privileges": (c_int, (POINTER(nestvirt_privilege_config), POINTER(c_void_p),)),
@@ -674,6 +739,15 @@ PROTOTYPES: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "nestvirt_plan_config_init": (None, (POINTER(nestvirt_plan_config), c_size_t,)),
     "nestvirt_plan_init": (None, (POINTER(nestvirt_plan), c_size_t,)),
     "nestvirt_report_get_plan": (c_int, (c_void_p, POINTER(nestvirt_plan_config), POINTER(nestvirt_plan), POINTER(c_void_p),)),
+    "nestvirt_template_new": (c_int, (c_void_p, c_uint32, POINTER(c_void_p), POINTER(c_void_p),)),
+    "nestvirt_template_free": (c_int, (c_void_p,)),
+    "nestvirt_template_info_init": (None, (POINTER(nestvirt_template_info), c_size_t,)),
+    "nestvirt_template_get_info": (c_int, (c_void_p, POINTER(nestvirt_template_info), POINTER(c_void_p),)),
+    "nestvirt_clone_config_init": (None, (POINTER(nestvirt_clone_config), c_size_t,)),
+    "nestvirt_clone_new": (c_int, (c_void_p, POINTER(nestvirt_clone_config), POINTER(c_void_p), POINTER(c_void_p),)),
+    "nestvirt_template_write": (c_int, (c_void_p, c_void_p, c_int, POINTER(c_void_p),)),
+    "nestvirt_template_open": (c_int, (c_void_p, c_int, c_uint32, c_void_p, POINTER(c_void_p), POINTER(c_void_p),)),
+    "nestvirt_vm_get_generation": (c_int, (c_void_p, c_void_p, c_size_t, POINTER(c_void_p),)),
     "nestvirt_regs_init": (None, (POINTER(nestvirt_regs), c_size_t,)),
     "nestvirt_sregs_init": (None, (POINTER(nestvirt_sregs), c_size_t,)),
     "nestvirt_vm_get_vcpu": (c_int, (c_void_p, c_uint32, POINTER(c_void_p), POINTER(c_void_p),)),

@@ -26,6 +26,7 @@ class AdderBase(VMBase):
         pointer = ctypes.c_void_p()
         self._call("nestvirt_device_add", _check.text("kind", kind), ctypes.byref(pointer))
         assert pointer.value is not None
+        self._kinds[pointer.value] = kind
         device = python_class(self, kind, pointer.value)
         for one in prepared:
             device._set(*one)

@@ -15,6 +15,8 @@ class VMBase:
 
     _handle: Handle
     _slots: Dict[int, Slot]  # Functions that the library may call, by their user_data.
+    _kinds: Dict[int, str]  # Of devices, by their pointers; those that are known.
+    _texts: Dict[int, Dict[str, str]]  # Properties of devices that were set here, by their pointers.
     _failure: Optional[BaseException]  # The first exception that left one of them in this run.
 
     def _call(self, function: str, *arguments: Any) -> int:

@@ -27,8 +27,13 @@ DISTANCE_LOCAL = 10
 # between nodes, if not set
 DISTANCE_DEFAULT = 20
 DISTANCE_MAX = 254
+# Buckets of a histogram: 125 ns wide up to 2 us, then eight for each power of two up to 134 s, and one for
+# what is longer. Fixed for good.
+WAIT_BUCKETS = 225
 # supplementary groups, Linux's own limit
 PRIVILEGE_GROUPS_MAX = 65536
+# bytes of a VM generation ID
+GENERATION_SIZE = 16
 VIRTIO_QUEUES_MAX = 64
 VIRTIO_QUEUE_SIZE_MAX = 1024
 # bytes
@@ -46,6 +51,8 @@ class ErrorCode(Number):
     VCPU_STUCK = -4002
     # Several problems at once: see nestvirt_error_get_next().
     INVALID_VM = -4003
+    # Saved state is cut off, damaged, of another kind, or from a newer release.
+    BAD_STATE = -4004
 
 
 class HostFeature(Flags):
@@ -305,6 +312,8 @@ class PropertyFlag(Flags):
     LIVE = 1
     # a counter or state, only to be read
     READ_ONLY = 2
+    # names what one VM has for itself: a clone has its own
+    IDENTITY = 4
 
 
 class Space(Number):
@@ -493,6 +502,44 @@ class NUMANodeFlag(Flags):
     ALLOWED = 1
 
 
+class ObserverFlag(Flags):
+    """NESTVIRT_OBSERVER_*: nestvirt_observer_config.flags."""
+
+    # without a histogram there is to be no observer
+    NEED_BPF = 1
+    # totals are enough; not together with the other
+    SCHEDSTAT = 2
+
+
+class ObserveKind(Flags):
+    """NESTVIRT_OBSERVE_*: kinds of nestvirt_observer_add()."""
+
+    # vCPU threads
+    VCPU = 1
+    # the event loop, unless it was given to the VM
+    LOOP = 2
+    # threads that wait for files
+    WORKER = 4
+
+
+class WaitsFlag(Flags):
+    """NESTVIRT_WAITS_*: nestvirt_waits.flags."""
+
+    # no histogram, max_ns, lost, preempted, inferred: these are 0
+    TOTALS_ONLY = 1
+    # A thread that a later build made could not be observed; nestvirt_observer_add() says why.
+    INCOMPLETE = 2
+
+
+class WaitsWeight(Number):
+    """NESTVIRT_WEIGHT_*: What rows of nestvirt_observer_get_text() count."""
+
+    # waits
+    COUNT = 1
+    # microseconds spent in such waits
+    TIME = 2
+
+
 class PrivilegeFlag(Flags):
     """NESTVIRT_PRIVILEGE_*: nestvirt_privilege_config.flags: which fields count."""
 
@@ -568,6 +615,18 @@ class HostKind(Number):
     OTHER = 6
 
 
+class TemplateFlag(Flags):
+    """NESTVIRT_TEMPLATE_*: Flags of nestvirt_template_new() and nestvirt_template_open()."""
+
+    # new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED), its memory is gone, and it can
+    # only be freed. One region with NESTVIRT_BACKING_MEMFD becomes the template's memory without a copy.
+    CONSUME = 1
+    # open: nobody will change or shorten the file while the template or a clone is there. Its memory is then
+    # mapped and read only when it is used, unchecked; if the file does get shorter, this process ends by
+    # SIGBUS.
+    TRUST_FILE = 2
+
+
 class ExitReason(Number):
     """NESTVIRT_EXIT_*: nestvirt_exit.reason."""
 
@@ -608,6 +667,7 @@ __all__ = [
     "ErrorCode",
     "EventKind",
     "ExitReason",
+    "GENERATION_SIZE",
     "GUEST_NODES_MAX",
     "HostFeature",
     "HostKind",
@@ -629,6 +689,8 @@ __all__ = [
     "NUMANodeFlag",
     "NUMAPolicy",
     "NeedKind",
+    "ObserveKind",
+    "ObserverFlag",
     "PRIVILEGE_GROUPS_MAX",
     "PrivilegeFlag",
     "PropertyFlag",
@@ -640,6 +702,7 @@ __all__ = [
     "Space",
     "State",
     "THREAD_EVERY",
+    "TemplateFlag",
     "ThreadFlag",
     "ThreadInfoFlag",
     "ThreadKind",
@@ -651,4 +714,7 @@ __all__ = [
     "VIRTIO_QUEUE_SIZE_MAX",
     "VMFlag",
     "VM_NAME_MAX",
+    "WAIT_BUCKETS",
+    "WaitsFlag",
+    "WaitsWeight",
 ]

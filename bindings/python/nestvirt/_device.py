@@ -2,6 +2,7 @@
 """Owns devices of the library's kinds, and their properties as attributes."""
 
 import ctypes
+import errno
 import os
 from typing import TYPE_CHECKING, Any, Dict, Generic, Iterator, List, Optional, Tuple, Type, TypeVar, Union, overload
 
@@ -9,7 +10,7 @@ from . import _check
 from ._abi import nestvirt_device_property
 from ._base import VMBase
 from ._constants import PropertyFlag, PropertyType
-from ._errors import NotFoundError
+from ._errors import Error, NotFoundError
 from ._library import call, lib, struct
 
 
@@ -22,6 +23,7 @@ class PropertyInfo:
         self.type = PropertyType(raw.type)
         self.is_live = bool(raw.flags & PropertyFlag.LIVE)
         self.is_read_only = bool(raw.flags & PropertyFlag.READ_ONLY)
+        self.is_identity = bool(raw.flags & PropertyFlag.IDENTITY)  # A clone has its own.
 
     def __repr__(self) -> str:
         return f"<PropertyInfo {self.name}, {self.type}: {self.help}>"
@@ -89,7 +91,7 @@ class Device:
     def __init__(self, vm: VMBase, kind: str, pointer: int) -> None:
         self._vm = vm
         self._pointer = pointer
-        self._texts: Dict[str, str] = {}
+        self._texts = vm._texts.setdefault(pointer, {})
         self.kind = kind
 
     def _call(self, function: str, *arguments: Any) -> int:
@@ -104,7 +106,7 @@ class Device:
         Any state. NotFoundError for an unknown name. Descriptors cannot be read back.
         """
         encoded = _check.text("name", name)
-        known = device_properties(self.kind).get(name)
+        known = self.properties().get(name)
         if known is not None and known.type is PropertyType.STRING:
             return self._texts.get(name)
         value = ctypes.c_uint64()
@@ -134,7 +136,7 @@ class Device:
 
         def __getattr__(self, name: str) -> Any:
             """A property that this package does not know, but the library in use does."""
-            known = None if name.startswith("_") else device_properties(self.kind).get(name)
+            known = None if name.startswith("_") else self.properties().get(name)
             if known is None or known.type is PropertyType.FD:
                 raise AttributeError(f"{self.kind}.{name}: {'cannot be read' if known else 'there is no such property'}")
             return self.get(name)
@@ -143,13 +145,51 @@ class Device:
             """Likewise; anything else would be a mistake that nobody sees."""
             if name.startswith("_") or hasattr(type(self), name):
                 super().__setattr__(name, value)
-            elif name in device_properties(self.kind):
+            elif name in self.properties():
                 self.set(name, value)
             else:
                 raise AttributeError(f"{self.kind}.{name}: there is no such property")
 
     def __repr__(self) -> str:
         return f"<nestvirt {self.kind} of {self._vm._handle.label}>"
+
+
+class OwnDevice(Device):
+    """A virtio device of the program's own, among others: it only has the counters of VirtioDevice.get()."""
+
+    kind = "virtio"
+
+    def properties(self) -> Dict[str, PropertyInfo]:
+        """None: it is of no kind of the library."""
+        return {}
+
+
+def find_kind(vm: VMBase, pointer: int) -> str:
+    """
+    The kind of a device that was not added here, such as a clone's.
+
+    The library does not tell it, but which properties there are: it is the kind with the most of
+    those that all are there.
+    """
+    kinds = sorted(device_kinds(), key=lambda kind: len(device_properties(kind)), reverse=True)
+    for kind in kinds:
+        if all(_has(vm, pointer, name) for name in device_properties(kind)):
+            return kind
+    return OwnDevice.kind
+
+
+def _has(vm: VMBase, pointer: int, name: str) -> bool:
+    value = ctypes.c_uint64()
+    try:
+        with vm._handle.gate():
+            vm._handle.check()
+            call("nestvirt_device_get_u64", pointer, name.encode(), ctypes.byref(value))
+    except NotFoundError:
+        return False
+    except Error as error:
+        if error.code != -errno.EINVAL:  # It is no number, but it is there.
+            raise
+    return True
 
 
 G = TypeVar("G")

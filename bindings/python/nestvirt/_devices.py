@@ -327,6 +327,13 @@ class Vsock(SocketDevice):
     tx_bytes = Counter("bytes that the guest has sent")
 
 
+class Vmgenid(Device):
+    """The VM generation ID, another one in each clone."""
+
+    kind = "vmgenid"
+    made = Counter("generation IDs made: one, and one for each time it goes back to its template")
+
+
 # Classes by kind.
 CLASSES: Dict[str, Type[Device]] = {
     "serial": Serial,
@@ -338,6 +345,7 @@ CLASSES: Dict[str, Type[Device]] = {
     "console": Console,
     "balloon": Balloon,
     "vsock": Vsock,
+    "vmgenid": Vmgenid,
 }
 
 
@@ -443,6 +451,10 @@ class DevicesMixin(AdderBase):
         """Sockets between guest and host (virtio 1.2, 5.10). State new. See the attributes of Vsock."""
         return self._add_known(Vsock, dict(queue_size=queue_size, cid=cid, path=path, connections=connections))
 
+    def add_vmgenid(self) -> Vmgenid:
+        """The VM generation ID, another one in each clone. State new. See the attributes of Vmgenid."""
+        return self._add_known(Vmgenid, {})
+
 
 __all__ = [
     "Balloon",
@@ -453,5 +465,6 @@ __all__ = [
     "Reset",
     "Rng",
     "Serial",
+    "Vmgenid",
     "Vsock",
 ]

@@ -9,13 +9,14 @@ held. A lock of C, taken by `with`, is given back whenever a signal's handler ra
 
 import _thread
 import atexit
+import contextlib
 import errno
 import os
 import threading
 import time
 from typing import Any, Callable, Dict, Iterator, Optional, Set, TypeVar
 
-from ._errors import StateError, from_code
+from ._errors import BusyError, StateError, from_code
 from ._library import lib
 
 _EXIT_SECONDS = 5.0  # For all VMs together to end when the program does.
@@ -43,6 +44,7 @@ class Handle:
         self._closer = _thread.allocate_lock()
         self._generation = _generation
         self.leases: Set[int] = set()  # Exported views; see Lease.
+        self._barriers: Set[object] = set()  # Calls that no view may outlive; see without_views().
         self.chains: Set[int] = set()  # Requests of the guest that are not completed; see Chain.
 
     def gate(self) -> Any:
@@ -119,6 +121,23 @@ class Handle:
         """BufferError while views of its memory exist."""
         if self.leases:
             raise BufferError(f"{self.label}: {len(self.leases)} views of its memory exist; release() them first")
+
+    @contextlib.contextmanager
+    def without_views(self) -> Iterator[None]:
+        """For a call that takes memory away: BufferError if there are views of it; none are made meanwhile."""
+        barrier = object()
+        self._barriers.add(barrier)  # First: a view that is being made is either seen here, or sees this.
+        try:
+            self.check_views()
+            yield
+        finally:
+            self._barriers.discard(barrier)
+
+    def check_barriers(self) -> None:
+        """BusyError during such a call. Only with a lease in hand."""
+        if self._barriers:
+            raise BusyError(-errno.EBUSY, f"{self.label}: memory is being taken away; take no view of it meanwhile",
+                            object=self.label)
 
     def _end(self, stop: Optional[Callable[[int], None]]) -> None:
         assert self._pointer is not None

@@ -56,10 +56,10 @@ class Placement:
     nodes: Tuple[int, ...]  # Pages on node 0, 1, ...
 
 
-def _raw_view(handle: Any, owner: object, pointer: int, length: int) -> memoryview:
+def _raw_view(lease: Lease, pointer: int, length: int) -> memoryview:
     """Memory of the library as bytes. The array lives as long as a view of it, and the lease likewise."""
     array = (ctypes.c_ubyte * length).from_address(pointer)
-    array._nestvirt_lease = Lease(handle, owner)  # type: ignore[attr-defined]
+    array._nestvirt_lease = lease  # type: ignore[attr-defined]
     return memoryview(array).cast("B")
 
 
@@ -122,8 +122,8 @@ class Memory:
         region = _check.integer("region", region)
         handle = self._vm._handle
         with handle.gate():
-            handle.check_views()
-            call("nestvirt_memory_remove", handle.pointer, region)
+            with handle.without_views():
+                call("nestvirt_memory_remove", handle.pointer, region)
 
     def get(self, region: int) -> Region:
         """A region's configuration; its flag MERGEABLE tells how it is now. NotFoundError if there is none."""
@@ -171,9 +171,11 @@ class Memory:
         place = ctypes.c_void_p()
         handle = self._vm._handle
         with handle.gate():
+            lease = Lease(handle, self._vm)
+            handle.check_barriers()
             call("nestvirt_memory_get_pointer", handle.pointer, address, length, ctypes.byref(place))
             assert place.value is not None
-            return _raw_view(handle, self._vm, place.value, length)
+            return _raw_view(lease, place.value, length)
 
     def set_mergeable(self, region: int, on: bool) -> None:
         """

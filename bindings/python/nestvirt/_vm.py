@@ -7,25 +7,29 @@ import select
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type, TypeVar, overload
 
 from . import _callbacks, _check
 from ._abi import nestvirt_event, nestvirt_vm_config, nestvirt_vm_result
 from ._boot import BootMixin
 from ._bus import Answer, BusMixin
 from ._callbacks import Slot
-from ._constants import VM_NAME_MAX, Backing, Chip, EventKind, LogLevel, State, VMFlag
-from ._device import Device, prepare
+from ._constants import GENERATION_SIZE, VM_NAME_MAX, Backing, Chip, EventKind, LogLevel, State, VMFlag
+from ._device import Device, OwnDevice, find_kind, prepare
 from ._devices import CLASSES, DevicesMixin
-from ._errors import WaitTimeout, from_code
+from ._errors import NotFoundError, WaitTimeout, from_code
 from ._handle import Closable, Handle, Owner
 from ._host import Host, Loop
 from ._library import call, check, lib, struct
 from ._memory import Memory
 from ._placement import PlacementMixin
+from ._template import Template
 from ._values import Event, Exit, Result
 from ._vcpu import VCPU
 from ._virtio import VirtioMixin
+
+B = TypeVar("B", bound="BaseVM")
+D = TypeVar("D", bound=Device)
 
 # Python runs its signal handlers, and so Ctrl-C, between two such slices of a call that waits.
 _SLICE_MS = 50
@@ -62,7 +66,13 @@ class BaseVM(Owner, BootMixin, BusMixin, DevicesMixin, VirtioMixin, PlacementMix
                 pointer = self._make(own, config)
         else:
             pointer = self._make(_check.instance("host", Host, host), config)
+        self._adopt(pointer, name)
+
+    def _adopt(self, pointer: Optional[int], name: str) -> None:
+        """Becomes the object of a VM of the library."""
         self._slots: Dict[int, Slot] = {}
+        self._kinds: Dict[int, str] = {}
+        self._texts: Dict[int, Dict[str, str]] = {}
         self._failure: Optional[BaseException] = None
         self._name = name
         self._handle = Handle(pointer, f"vm {name}", "nestvirt_vm_free")
@@ -72,6 +82,14 @@ class BaseVM(Owner, BootMixin, BusMixin, DevicesMixin, VirtioMixin, PlacementMix
 
     def _begin(self) -> None:
         """For a subclass, to set its own."""
+
+    @classmethod
+    def from_template(cls: Type[B], template: Template, name: str = "vm") -> B:
+        """Makes a VM from a template; see Template.clone()."""
+        pointer = _check.instance("template", Template, template)._clone(name)
+        vm = cls.__new__(cls)
+        vm._adopt(pointer, name)
+        return vm
 
     @staticmethod
     def _make(host: Host, config: Any) -> Optional[int]:
@@ -164,6 +182,53 @@ class BaseVM(Owner, BootMixin, BusMixin, DevicesMixin, VirtioMixin, PlacementMix
         _check.text("kind", kind)
         prepared = [prepare(kind, name, value) for name, value in properties.items()]
         return self._add(CLASSES.get(kind, Device), kind, prepared)
+
+    @property
+    def devices(self) -> Tuple[Device, ...]:
+        """Its devices, in the order in which they were added; a clone has those of its template's VM."""
+        found: List[Device] = []
+        while True:
+            try:
+                found.append(self.get_device(len(found)))
+            except NotFoundError:
+                return tuple(found)
+
+    @overload
+    def get_device(self, number: int) -> Device: ...
+    @overload
+    def get_device(self, number: int, kind: Type[D]) -> D: ...
+
+    def get_device(self, number: int, kind: Type[Device] = Device) -> Device:
+        """
+        A device by its number (from 0), in the order in which they were added. Any state.
+
+        kind: its class, such as nestvirt.Blk; ValueError if it is of another one. A virtio device of
+        the program's own counts too, and has only counters here. NotFoundError behind the last one.
+        """
+        pointer = ctypes.c_void_p()
+        self._call("nestvirt_device_get", _check.integer("number", number), ctypes.byref(pointer))
+        assert pointer.value is not None
+        name = self._kinds.get(pointer.value)
+        if name is None:
+            name = self._kinds[pointer.value] = find_kind(self, pointer.value)
+        found: Type[Device] = CLASSES.get(name, Device)
+        if name == OwnDevice.kind:
+            found = OwnDevice
+        if not (isinstance(kind, type) and issubclass(found, kind)):
+            raise ValueError(f"kind: must be the class of device {number}, which is a {name}, not {kind!r}")
+        return found(self, name, pointer.value)
+
+    @property
+    def generation(self) -> bytes:
+        """
+        The VM generation ID that the guest finds now: random at the first build, another one for each
+        clone, and each time that a clone goes back to its template.
+
+        NotFoundError for a VM without add_vmgenid(), BusyError before the first build.
+        """
+        buffer = ctypes.create_string_buffer(GENERATION_SIZE)
+        self._call("nestvirt_vm_get_generation", buffer, GENERATION_SIZE)
+        return buffer.raw
 
     def request_stop(self) -> None:
         """
@@ -277,6 +342,10 @@ class VM(BaseVM, Closable):
     def resume(self) -> None:
         """Lets a paused VM run on."""
         self._call("nestvirt_vm_resume")
+
+    def make_template(self, *, consume: bool = False) -> Template:
+        """Makes a template of the VM, from which clones start. State built or paused; see Template."""
+        return Template(self, consume=consume)
 
     def stop(self, timeout: Optional[float] = None) -> None:
         """

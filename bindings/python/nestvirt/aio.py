@@ -15,6 +15,7 @@ Virtual machines for asyncio: the calls that wait are coroutines, and so are con
 A VM takes no thread of the program for waiting: the event loop watches its event descriptor. Calls
 that only take a moment (build, start, pause, stop, close) run in the loop's default executor. Use a
 VM in one event loop; functions given to it (handlers, log sink) still run on the library's threads.
+nestvirt.Observer takes these VMs too. VM.from_template() makes a clone.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from . import _check
 from ._constants import EventKind
 from ._errors import StateError
 from ._streams import SocketDevice, StreamDevice, check_answer
+from ._template import Template
 from ._values import Event, Result
 from ._vm import BaseVM, _stop_for_close
 
@@ -74,6 +76,10 @@ class VM(BaseVM):
     async def stop(self, timeout: Optional[float] = None) -> None:
         """As nestvirt.VM.stop(). A task that is cancelled here leaves the VM stopping."""
         await self._in_thread(self._stop, _check.milliseconds("timeout", timeout))
+
+    async def make_template(self, *, consume: bool = False) -> Template:
+        """As nestvirt.VM.make_template(). Clones: VM.from_template()."""
+        return await self._in_thread(lambda: Template(self, consume=consume))
 
     async def close(self) -> None:
         """As nestvirt.VM.close(). Coroutines that wait for the VM get a StateError."""
