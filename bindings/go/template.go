@@ -38,10 +38,10 @@ func (vm *VM) NewTemplate(flags TemplateFlag) (*Template, error) {
 	return template.made(err)
 }
 
-// OpenTemplate reads a template from a file that Template.Write has written, in this process or another, on this host or
-// one whose KVM and processor are of the same kind. The file stays the caller's. Its memory is copied, but mapped from a
-// memfd that is sealed against shrinking and writing, or with TemplateTrustFile. Base is nil; or, for a file of changes,
-// the template that it was written against, which may come from a file too.
+// OpenTemplate reads a template from a file that Template.Write has written, in this process or another, on this host
+// or one whose KVM and processor are of the same kind. The file stays the caller's. Its memory is copied, but mapped
+// from a memfd that is sealed against shrinking and writing, or with TemplateTrustFile. Base is nil; or, for a file of
+// changes, the template that it was written against, which may come from a file too.
 //
 // EBadState with the reason for what is cut off, damaged or something else; syscall.EINVAL for a wrong base or another
 // kind of file.
