@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -44,6 +46,53 @@ func TestS22Misuse(t *testing.T) {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("%s after Close: %v", name, err)
 		}
+	}
+}
+
+// Many goroutines read while VMs come and go, until the observer is closed below them.
+func TestS22Goroutines(t *testing.T) {
+	observer, err := NewObserver(ObserverConfig{})
+	must(t, err)
+	host := openTestHost(t)
+	var all sync.WaitGroup
+	var closed atomic.Int32
+	for i := 0; i < 4; i++ {
+		vm := newTestVM(t, host, VMConfig{}, guestSpin)
+		must(t, observer.Add(vm, 0))
+		runTestVM(t, vm)
+		all.Add(2)
+		go func() {
+			defer all.Done()
+			for err := error(nil); !errors.Is(err, ErrClosed); _, err = observer.JSON(vm) {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			if err := vm.Close(); err != nil {
+				t.Error(err)
+			}
+			closed.Add(1)
+		}()
+		go func() {
+			defer all.Done()
+			for err := error(nil); !errors.Is(err, ErrClosed); _, err = observer.Read(nil) {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+		if i%2 == 0 {
+			time.Sleep(20 * time.Millisecond)
+			must(t, vm.Close())
+		}
+	}
+	time.Sleep(100 * time.Millisecond)
+	must(t, observer.Close())
+	all.Wait()
+	if closed.Load() != 4 {
+		t.Errorf("%d of 4 VMs are closed", closed.Load())
 	}
 }
 

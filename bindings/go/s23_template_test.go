@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -328,11 +330,10 @@ func TestS23Misuse(t *testing.T) {
 	wantErrno(t, template.Write(null, nil), syscall.EINVAL)
 	wantErrno(t, second(host.OpenTemplate(null, 0, nil)), syscall.EINVAL)
 	wantErrno(t, second(host.OpenTemplate(file, TemplateConsume, nil)), syscall.EINVAL)
-	for name, call := range map[string]func(file syscall.Conn) error{
-		"write": func(file syscall.Conn) error { return template.Write(file, nil) },
-		"open":  func(file syscall.Conn) error { return second(host.OpenTemplate(file, 0, nil)) },
+	for _, call := range []func(file syscall.Conn) error{
+		func(file syscall.Conn) error { return template.Write(file, nil) },
+		func(file syscall.Conn) error { return second(host.OpenTemplate(file, 0, nil)) },
 	} {
-		t.Log(name)
 		wantParameter(t, call(nil), syscall.EINVAL, "file")
 		wantParameter(t, call(FD(9999)), syscall.EBADF, "file")
 	}
@@ -386,4 +387,36 @@ func TestS23Forgotten(t *testing.T) {
 		runtime.GC()
 		return takeCensus(t).isWithin(before)
 	})
+}
+
+// Many goroutines clone one template, which is closed meanwhile.
+func TestS23Goroutines(t *testing.T) {
+	template, value := templateOf(t, counting(t, openTestHost(t)), 0)
+	var all sync.WaitGroup
+	var made atomic.Int32
+	for i := 0; i < 4; i++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for {
+				clone, err := template.Clone(CloneConfig{})
+				if err != nil {
+					if !errors.Is(err, ErrClosed) {
+						t.Error(err)
+					}
+					return
+				}
+				if err := clone.Build(); err != nil || counter(t, clone) != value {
+					t.Errorf("built: %v", err)
+				}
+				if err := clone.Close(); err != nil {
+					t.Error(err)
+				}
+				made.Add(1)
+			}
+		}()
+	}
+	eventually(t, "clones are made", func() bool { return made.Load() >= 20 || t.Failed() })
+	must(t, template.Close())
+	all.Wait()
 }
