@@ -18,7 +18,7 @@ from headers import Api, Constant, Function, Struct
 FOLDER = "go"
 MADE = "Made by bindings/generate/generate from include/nestvirt. Do not edit."
 WORDS = {word.upper(): word for word in (
-    "ACPI", "APIC", "CPU", "CPUs", "FD", "HLT", "IRQ", "IO", "KSM", "KVM", "MMIO", "NUMA", "PVH", "RR",
+    "ACPI", "APIC", "BPF", "CPU", "CPUs", "FD", "HLT", "IRQ", "IO", "KSM", "KVM", "MMIO", "NUMA", "PVH", "RR",
     "FIFO", "TSC", "VCPU", "VCPUs", "VM", "VMware", "VMX", "SVM", "PIT", "ELF", "UID", "GID", "U64",
     "MPTable", "HyperV", "BzImage", "Irqchip", "BUG")}
 

@@ -15,7 +15,7 @@ from go import comment
 NAME = "go/devices.go"
 
 # Names that are not the kind's own: Exit is what ends a vCPU's run.
-TYPES = {"exit": "ExitDevice", "rng": "RNG"}
+TYPES = {"exit": "ExitDevice", "rng": "RNG", "vmgenid": "VMGenID"}
 
 WORDS = {"fd": "FD", "cid": "CID", "mac": "MAC", "mtu": "MTU", "irq": "IRQ", "oom": "OOM"}
 

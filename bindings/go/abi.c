@@ -104,6 +104,8 @@ struct table {
                                struct nestvirt_error **ret_error);
     int (*device_add)(struct nestvirt_vm *vm, const char *kind, struct nestvirt_device **ret_device,
                       struct nestvirt_error **ret_error);
+    int (*device_get)(struct nestvirt_vm *vm, uint32_t number, struct nestvirt_device **ret_device,
+                      struct nestvirt_error **ret_error);
     int (*device_set_u64)(struct nestvirt_device *device, const char *name, uint64_t value,
                           struct nestvirt_error **ret_error);
     int (*device_set_fd)(struct nestvirt_device *device, const char *name, int fd,
@@ -184,6 +186,31 @@ struct table {
                                struct nestvirt_error **ret_error);
     int (*numa_set_guest_distance)(struct nestvirt_vm *vm, uint32_t from, uint32_t to,
                                    uint32_t distance, struct nestvirt_error **ret_error);
+    void (*observer_config_init)(struct nestvirt_observer_config *config, size_t caller_size);
+    int (*observer_new)(const struct nestvirt_observer_config *config,
+                        struct nestvirt_observer **ret_observer, struct nestvirt_error **ret_error);
+    int (*observer_free)(struct nestvirt_observer *observer);
+    const char *(*observer_get_reason)(const struct nestvirt_observer *observer);
+    int (*observer_add)(struct nestvirt_observer *observer, struct nestvirt_vm *vm, uint32_t kinds,
+                        struct nestvirt_error **ret_error);
+    int (*observer_add_thread)(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                               int32_t tid, struct nestvirt_error **ret_error);
+    int (*observer_remove)(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                           struct nestvirt_error **ret_error);
+    int (*observer_start)(struct nestvirt_observer *observer, struct nestvirt_error **ret_error);
+    void (*waits_init)(struct nestvirt_waits *waits, size_t caller_size);
+    uint64_t (*waits_get_limit)(uint32_t bucket);
+    int (*observer_read)(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                         struct nestvirt_waits *waits, uint64_t *counts, uint64_t *times_ns,
+                         uint32_t buckets, struct nestvirt_error **ret_error);
+    int (*waits_get_percentile)(const struct nestvirt_waits *waits, const uint64_t *numbers,
+                                uint32_t buckets, uint32_t per_million, uint64_t *ret_ns,
+                                struct nestvirt_error **ret_error);
+    int (*observer_get_text)(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                             uint32_t weight, char *buffer, size_t size,
+                             struct nestvirt_error **ret_error);
+    int (*observer_get_json)(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                             char *buffer, size_t size, struct nestvirt_error **ret_error);
     int (*vm_remove_privileges)(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
     void (*privilege_config_init)(struct nestvirt_privilege_config *config, size_t caller_size);
     int (*process_remove_privileges)(const struct nestvirt_privilege_config *config,
@@ -207,6 +234,26 @@ struct table {
     int (*report_get_plan)(const struct nestvirt_report *report,
                            const struct nestvirt_plan_config *config, struct nestvirt_plan *plan,
                            struct nestvirt_error **ret_error);
+    int (*template_new)(struct nestvirt_vm *vm, uint32_t flags,
+                        struct nestvirt_template **ret_template, struct nestvirt_error **ret_error);
+    int (*template_free)(struct nestvirt_template *template_handle);
+    void (*template_info_init)(struct nestvirt_template_info *info, size_t caller_size);
+    int (*template_get_info)(const struct nestvirt_template *template_handle,
+                             struct nestvirt_template_info *info,
+                             struct nestvirt_error **ret_error);
+    void (*clone_config_init)(struct nestvirt_clone_config *config, size_t caller_size);
+    int (*clone_new)(struct nestvirt_template *template_handle,
+                     const struct nestvirt_clone_config *config, struct nestvirt_vm **ret_vm,
+                     struct nestvirt_error **ret_error);
+    int (*template_write)(const struct nestvirt_template *template_handle,
+                          const struct nestvirt_template *base, int fd,
+                          struct nestvirt_error **ret_error);
+    int (*template_open)(struct nestvirt_host *host, int fd, uint32_t flags,
+                         const struct nestvirt_template *base,
+                         struct nestvirt_template **ret_template,
+                         struct nestvirt_error **ret_error);
+    int (*vm_get_generation)(struct nestvirt_vm *vm, void *buffer, size_t size,
+                             struct nestvirt_error **ret_error);
     void (*regs_init)(struct nestvirt_regs *regs, size_t caller_size);
     void (*sregs_init)(struct nestvirt_sregs *sregs, size_t caller_size);
     int (*vm_get_vcpu)(struct nestvirt_vm *vm, uint32_t index, struct nestvirt_vcpu **ret_vcpu,
@@ -337,6 +384,7 @@ static const struct {
     { "nestvirt_device_get_kind", offsetof(struct table, device_get_kind) },
     { "nestvirt_device_get_property", offsetof(struct table, device_get_property) },
     { "nestvirt_device_add", offsetof(struct table, device_add) },
+    { "nestvirt_device_get", offsetof(struct table, device_get) },
     { "nestvirt_device_set_u64", offsetof(struct table, device_set_u64) },
     { "nestvirt_device_set_fd", offsetof(struct table, device_set_fd) },
     { "nestvirt_device_set_string", offsetof(struct table, device_set_string) },
@@ -382,6 +430,20 @@ static const struct {
     { "nestvirt_numa_get_place", offsetof(struct table, numa_get_place) },
     { "nestvirt_numa_add_guest_node", offsetof(struct table, numa_add_guest_node) },
     { "nestvirt_numa_set_guest_distance", offsetof(struct table, numa_set_guest_distance) },
+    { "nestvirt_observer_config_init", offsetof(struct table, observer_config_init) },
+    { "nestvirt_observer_new", offsetof(struct table, observer_new) },
+    { "nestvirt_observer_free", offsetof(struct table, observer_free) },
+    { "nestvirt_observer_get_reason", offsetof(struct table, observer_get_reason) },
+    { "nestvirt_observer_add", offsetof(struct table, observer_add) },
+    { "nestvirt_observer_add_thread", offsetof(struct table, observer_add_thread) },
+    { "nestvirt_observer_remove", offsetof(struct table, observer_remove) },
+    { "nestvirt_observer_start", offsetof(struct table, observer_start) },
+    { "nestvirt_waits_init", offsetof(struct table, waits_init) },
+    { "nestvirt_waits_get_limit", offsetof(struct table, waits_get_limit) },
+    { "nestvirt_observer_read", offsetof(struct table, observer_read) },
+    { "nestvirt_waits_get_percentile", offsetof(struct table, waits_get_percentile) },
+    { "nestvirt_observer_get_text", offsetof(struct table, observer_get_text) },
+    { "nestvirt_observer_get_json", offsetof(struct table, observer_get_json) },
     { "nestvirt_vm_remove_privileges", offsetof(struct table, vm_remove_privileges) },
     { "nestvirt_privilege_config_init", offsetof(struct table, privilege_config_init) },
     { "nestvirt_process_remove_privileges", offsetof(struct table, process_remove_privileges) },
@@ -398,6 +460,15 @@ static const struct {
     { "nestvirt_plan_config_init", offsetof(struct table, plan_config_init) },
     { "nestvirt_plan_init", offsetof(struct table, plan_init) },
     { "nestvirt_report_get_plan", offsetof(struct table, report_get_plan) },
+    { "nestvirt_template_new", offsetof(struct table, template_new) },
+    { "nestvirt_template_free", offsetof(struct table, template_free) },
+    { "nestvirt_template_info_init", offsetof(struct table, template_info_init) },
+    { "nestvirt_template_get_info", offsetof(struct table, template_get_info) },
+    { "nestvirt_clone_config_init", offsetof(struct table, clone_config_init) },
+    { "nestvirt_clone_new", offsetof(struct table, clone_new) },
+    { "nestvirt_template_write", offsetof(struct table, template_write) },
+    { "nestvirt_template_open", offsetof(struct table, template_open) },
+    { "nestvirt_vm_get_generation", offsetof(struct table, vm_get_generation) },
     { "nestvirt_regs_init", offsetof(struct table, regs_init) },
     { "nestvirt_sregs_init", offsetof(struct table, sregs_init) },
     { "nestvirt_vm_get_vcpu", offsetof(struct table, vm_get_vcpu) },
@@ -1031,6 +1102,16 @@ int go_nestvirt_device_add(struct nestvirt_vm *vm, const char *kind,
     return NESTVIRT_GO_MISSING;
 }
 
+int go_nestvirt_device_get(struct nestvirt_vm *vm, uint32_t number,
+                           struct nestvirt_device **ret_device, struct nestvirt_error **ret_error)
+{
+    if (table.device_get)
+        return table.device_get(vm, number, ret_device, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
 int go_nestvirt_device_set_u64(struct nestvirt_device *device, const char *name, uint64_t value,
                                struct nestvirt_error **ret_error)
 {
@@ -1462,6 +1543,137 @@ int go_nestvirt_numa_set_guest_distance(struct nestvirt_vm *vm, uint32_t from, u
     return NESTVIRT_GO_MISSING;
 }
 
+void go_nestvirt_observer_config_init(struct nestvirt_observer_config *config, size_t caller_size)
+{
+    if (table.observer_config_init)
+        table.observer_config_init(config, caller_size);
+    else
+        zero(config, caller_size);
+}
+
+int go_nestvirt_observer_new(const struct nestvirt_observer_config *config,
+                             struct nestvirt_observer **ret_observer,
+                             struct nestvirt_error **ret_error)
+{
+    if (table.observer_new)
+        return table.observer_new(config, ret_observer, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_observer_free(struct nestvirt_observer *observer)
+{
+    if (table.observer_free)
+        return table.observer_free(observer);
+    return NESTVIRT_GO_MISSING;
+}
+
+const char *go_nestvirt_observer_get_reason(const struct nestvirt_observer *observer)
+{
+    if (table.observer_get_reason)
+        return table.observer_get_reason(observer);
+    return NULL;
+}
+
+int go_nestvirt_observer_add(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                             uint32_t kinds, struct nestvirt_error **ret_error)
+{
+    if (table.observer_add)
+        return table.observer_add(observer, vm, kinds, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_observer_add_thread(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                                    int32_t tid, struct nestvirt_error **ret_error)
+{
+    if (table.observer_add_thread)
+        return table.observer_add_thread(observer, vm, tid, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_observer_remove(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                                struct nestvirt_error **ret_error)
+{
+    if (table.observer_remove)
+        return table.observer_remove(observer, vm, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_observer_start(struct nestvirt_observer *observer,
+                               struct nestvirt_error **ret_error)
+{
+    if (table.observer_start)
+        return table.observer_start(observer, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+void go_nestvirt_waits_init(struct nestvirt_waits *waits, size_t caller_size)
+{
+    if (table.waits_init)
+        table.waits_init(waits, caller_size);
+    else
+        zero(waits, caller_size);
+}
+
+uint64_t go_nestvirt_waits_get_limit(uint32_t bucket)
+{
+    if (table.waits_get_limit)
+        return table.waits_get_limit(bucket);
+    return 0;
+}
+
+int go_nestvirt_observer_read(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                              struct nestvirt_waits *waits, uint64_t *counts, uint64_t *times_ns,
+                              uint32_t buckets, struct nestvirt_error **ret_error)
+{
+    if (table.observer_read)
+        return table.observer_read(observer, vm, waits, counts, times_ns, buckets, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_waits_get_percentile(const struct nestvirt_waits *waits, const uint64_t *numbers,
+                                     uint32_t buckets, uint32_t per_million, uint64_t *ret_ns,
+                                     struct nestvirt_error **ret_error)
+{
+    if (table.waits_get_percentile)
+        return table.waits_get_percentile(waits, numbers, buckets, per_million, ret_ns, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_observer_get_text(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                                  uint32_t weight, char *buffer, size_t size,
+                                  struct nestvirt_error **ret_error)
+{
+    if (table.observer_get_text)
+        return table.observer_get_text(observer, vm, weight, buffer, size, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_observer_get_json(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                                  char *buffer, size_t size, struct nestvirt_error **ret_error)
+{
+    if (table.observer_get_json)
+        return table.observer_get_json(observer, vm, buffer, size, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
 int go_nestvirt_vm_remove_privileges(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     if (table.vm_remove_privileges)
@@ -1598,6 +1810,95 @@ int go_nestvirt_report_get_plan(const struct nestvirt_report *report,
 {
     if (table.report_get_plan)
         return table.report_get_plan(report, config, plan, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_template_new(struct nestvirt_vm *vm, uint32_t flags,
+                             struct nestvirt_template **ret_template,
+                             struct nestvirt_error **ret_error)
+{
+    if (table.template_new)
+        return table.template_new(vm, flags, ret_template, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_template_free(struct nestvirt_template *template_handle)
+{
+    if (table.template_free)
+        return table.template_free(template_handle);
+    return NESTVIRT_GO_MISSING;
+}
+
+void go_nestvirt_template_info_init(struct nestvirt_template_info *info, size_t caller_size)
+{
+    if (table.template_info_init)
+        table.template_info_init(info, caller_size);
+    else
+        zero(info, caller_size);
+}
+
+int go_nestvirt_template_get_info(const struct nestvirt_template *template_handle,
+                                  struct nestvirt_template_info *info,
+                                  struct nestvirt_error **ret_error)
+{
+    if (table.template_get_info)
+        return table.template_get_info(template_handle, info, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+void go_nestvirt_clone_config_init(struct nestvirt_clone_config *config, size_t caller_size)
+{
+    if (table.clone_config_init)
+        table.clone_config_init(config, caller_size);
+    else
+        zero(config, caller_size);
+}
+
+int go_nestvirt_clone_new(struct nestvirt_template *template_handle,
+                          const struct nestvirt_clone_config *config, struct nestvirt_vm **ret_vm,
+                          struct nestvirt_error **ret_error)
+{
+    if (table.clone_new)
+        return table.clone_new(template_handle, config, ret_vm, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_template_write(const struct nestvirt_template *template_handle,
+                               const struct nestvirt_template *base, int fd,
+                               struct nestvirt_error **ret_error)
+{
+    if (table.template_write)
+        return table.template_write(template_handle, base, fd, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_template_open(struct nestvirt_host *host, int fd, uint32_t flags,
+                              const struct nestvirt_template *base,
+                              struct nestvirt_template **ret_template,
+                              struct nestvirt_error **ret_error)
+{
+    if (table.template_open)
+        return table.template_open(host, fd, flags, base, ret_template, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_vm_get_generation(struct nestvirt_vm *vm, void *buffer, size_t size,
+                                  struct nestvirt_error **ret_error)
+{
+    if (table.vm_get_generation)
+        return table.vm_get_generation(vm, buffer, size, ret_error);
     if (ret_error)
         *ret_error = NULL;
     return NESTVIRT_GO_MISSING;

@@ -15,7 +15,9 @@ struct nestvirt_vm;
 struct nestvirt_device;
 struct nestvirt_ksm_token;
 struct nestvirt_numa;
+struct nestvirt_observer;
 struct nestvirt_report;
+struct nestvirt_template;
 struct nestvirt_vcpu;
 struct nestvirt_chain;
 
@@ -293,6 +295,24 @@ struct nestvirt_numa_need {
     uint32_t reserved;
 };
 
+struct nestvirt_observer_config {
+    uint32_t size;
+    uint32_t flags;
+};
+
+struct nestvirt_waits {
+    uint32_t size;
+    uint32_t flags;
+    uint64_t count;
+    uint64_t time_ns;
+    uint64_t max_ns;
+    uint64_t lost;
+    uint64_t preempted;
+    uint64_t inferred;
+    uint32_t threads;
+    uint32_t vms;
+};
+
 struct nestvirt_privilege_config {
     uint32_t size;
     uint32_t flags;
@@ -361,6 +381,22 @@ struct nestvirt_plan {
     const char *idle_limit;
     const char *touched_limit;
     const char *unknown;
+};
+
+struct nestvirt_template_info {
+    uint32_t size;
+    uint32_t flags;
+    uint64_t memory_size;
+    uint64_t data_size;
+    uint64_t state_size;
+    uint32_t vcpus;
+    uint32_t devices;
+};
+
+struct nestvirt_clone_config {
+    uint32_t size;
+    uint32_t flags;
+    const char *name;
 };
 
 struct nestvirt_regs {
@@ -534,6 +570,8 @@ int go_nestvirt_device_get_property(const char *kind, uint32_t position,
                                     struct nestvirt_error **ret_error);
 int go_nestvirt_device_add(struct nestvirt_vm *vm, const char *kind,
                            struct nestvirt_device **ret_device, struct nestvirt_error **ret_error);
+int go_nestvirt_device_get(struct nestvirt_vm *vm, uint32_t number,
+                           struct nestvirt_device **ret_device, struct nestvirt_error **ret_error);
 int go_nestvirt_device_set_u64(struct nestvirt_device *device, const char *name, uint64_t value,
                                struct nestvirt_error **ret_error);
 int go_nestvirt_device_set_fd(struct nestvirt_device *device, const char *name, int fd,
@@ -621,6 +659,33 @@ int go_nestvirt_numa_add_guest_node(struct nestvirt_vm *vm, const char *vcpus,
                                     struct nestvirt_error **ret_error);
 int go_nestvirt_numa_set_guest_distance(struct nestvirt_vm *vm, uint32_t from, uint32_t to,
                                         uint32_t distance, struct nestvirt_error **ret_error);
+void go_nestvirt_observer_config_init(struct nestvirt_observer_config *config, size_t caller_size);
+int go_nestvirt_observer_new(const struct nestvirt_observer_config *config,
+                             struct nestvirt_observer **ret_observer,
+                             struct nestvirt_error **ret_error);
+int go_nestvirt_observer_free(struct nestvirt_observer *observer);
+const char *go_nestvirt_observer_get_reason(const struct nestvirt_observer *observer);
+int go_nestvirt_observer_add(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                             uint32_t kinds, struct nestvirt_error **ret_error);
+int go_nestvirt_observer_add_thread(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                                    int32_t tid, struct nestvirt_error **ret_error);
+int go_nestvirt_observer_remove(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                                struct nestvirt_error **ret_error);
+int go_nestvirt_observer_start(struct nestvirt_observer *observer,
+                               struct nestvirt_error **ret_error);
+void go_nestvirt_waits_init(struct nestvirt_waits *waits, size_t caller_size);
+uint64_t go_nestvirt_waits_get_limit(uint32_t bucket);
+int go_nestvirt_observer_read(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                              struct nestvirt_waits *waits, uint64_t *counts, uint64_t *times_ns,
+                              uint32_t buckets, struct nestvirt_error **ret_error);
+int go_nestvirt_waits_get_percentile(const struct nestvirt_waits *waits, const uint64_t *numbers,
+                                     uint32_t buckets, uint32_t per_million, uint64_t *ret_ns,
+                                     struct nestvirt_error **ret_error);
+int go_nestvirt_observer_get_text(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                                  uint32_t weight, char *buffer, size_t size,
+                                  struct nestvirt_error **ret_error);
+int go_nestvirt_observer_get_json(struct nestvirt_observer *observer, struct nestvirt_vm *vm,
+                                  char *buffer, size_t size, struct nestvirt_error **ret_error);
 int go_nestvirt_vm_remove_privileges(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 void go_nestvirt_privilege_config_init(struct nestvirt_privilege_config *config,
                                        size_t caller_size);
@@ -647,6 +712,27 @@ void go_nestvirt_plan_init(struct nestvirt_plan *plan, size_t caller_size);
 int go_nestvirt_report_get_plan(const struct nestvirt_report *report,
                                 const struct nestvirt_plan_config *config,
                                 struct nestvirt_plan *plan, struct nestvirt_error **ret_error);
+int go_nestvirt_template_new(struct nestvirt_vm *vm, uint32_t flags,
+                             struct nestvirt_template **ret_template,
+                             struct nestvirt_error **ret_error);
+int go_nestvirt_template_free(struct nestvirt_template *template_handle);
+void go_nestvirt_template_info_init(struct nestvirt_template_info *info, size_t caller_size);
+int go_nestvirt_template_get_info(const struct nestvirt_template *template_handle,
+                                  struct nestvirt_template_info *info,
+                                  struct nestvirt_error **ret_error);
+void go_nestvirt_clone_config_init(struct nestvirt_clone_config *config, size_t caller_size);
+int go_nestvirt_clone_new(struct nestvirt_template *template_handle,
+                          const struct nestvirt_clone_config *config, struct nestvirt_vm **ret_vm,
+                          struct nestvirt_error **ret_error);
+int go_nestvirt_template_write(const struct nestvirt_template *template_handle,
+                               const struct nestvirt_template *base, int fd,
+                               struct nestvirt_error **ret_error);
+int go_nestvirt_template_open(struct nestvirt_host *host, int fd, uint32_t flags,
+                              const struct nestvirt_template *base,
+                              struct nestvirt_template **ret_template,
+                              struct nestvirt_error **ret_error);
+int go_nestvirt_vm_get_generation(struct nestvirt_vm *vm, void *buffer, size_t size,
+                                  struct nestvirt_error **ret_error);
 void go_nestvirt_regs_init(struct nestvirt_regs *regs, size_t caller_size);
 void go_nestvirt_sregs_init(struct nestvirt_sregs *sregs, size_t caller_size);
 int go_nestvirt_vm_get_vcpu(struct nestvirt_vm *vm, uint32_t index, struct nestvirt_vcpu **ret_vcpu,

@@ -28,6 +28,9 @@ const (
 
 	// Several problems at once: see nestvirt_error_get_next().
 	EInvalidVM ErrorCode = -4003
+
+	// Saved state is cut off, damaged, of another kind, or from a newer release.
+	EBadState ErrorCode = -4004
 )
 
 var namesErrorCode = []name{
@@ -35,6 +38,7 @@ var namesErrorCode = []name{
 	{-4001, "no interrupt pin"},
 	{-4002, "vcpu stuck"},
 	{-4003, "invalid vm"},
+	{-4004, "bad state"},
 }
 
 // String gives the C constant's words in lower case.
@@ -582,11 +586,15 @@ const (
 
 	// a counter or state, only to be read
 	PropertyReadOnly PropertyFlag = 2
+
+	// names what one VM has for itself: a clone has its own
+	PropertyIdentity PropertyFlag = 4
 )
 
 var namesPropertyFlag = []name{
 	{1, "live"},
 	{2, "read only"},
+	{4, "identity"},
 }
 
 // String gives the C constant's words in lower case.
@@ -988,6 +996,92 @@ const (
 	DistanceMax = 254
 )
 
+// ObserverFlag is NESTVIRT_OBSERVER_*: nestvirt_observer_config.flags
+type ObserverFlag uint32
+
+const (
+	// without a histogram there is to be no observer
+	ObserverNeedBPF ObserverFlag = 1
+
+	// totals are enough; not together with the other
+	ObserverSchedstat ObserverFlag = 2
+)
+
+var namesObserverFlag = []name{
+	{1, "need bpf"},
+	{2, "schedstat"},
+}
+
+// String gives the C constant's words in lower case.
+func (v ObserverFlag) String() string { return bits(namesObserverFlag, int64(v)) }
+
+// ObserveKind is NESTVIRT_OBSERVE_*: kinds of nestvirt_observer_add()
+type ObserveKind uint32
+
+const (
+	// vCPU threads
+	ObserveVCPU ObserveKind = 1
+
+	// the event loop, unless it was given to the VM
+	ObserveLoop ObserveKind = 2
+
+	// threads that wait for files
+	ObserveWorker ObserveKind = 4
+)
+
+var namesObserveKind = []name{
+	{1, "vcpu"},
+	{2, "loop"},
+	{4, "worker"},
+}
+
+// String gives the C constant's words in lower case.
+func (v ObserveKind) String() string { return bits(namesObserveKind, int64(v)) }
+
+// WaitsFlag is NESTVIRT_WAITS_*: nestvirt_waits.flags
+type WaitsFlag uint32
+
+const (
+	// no histogram, max_ns, lost, preempted, inferred: these are 0
+	WaitsTotalsOnly WaitsFlag = 1
+
+	// A thread that a later build made could not be observed; nestvirt_observer_add() says why.
+	WaitsIncomplete WaitsFlag = 2
+)
+
+var namesWaitsFlag = []name{
+	{1, "totals only"},
+	{2, "incomplete"},
+}
+
+// String gives the C constant's words in lower case.
+func (v WaitsFlag) String() string { return bits(namesWaitsFlag, int64(v)) }
+
+const (
+	// Buckets of a histogram: 125 ns wide up to 2 us, then eight for each power of two up to 134 s,
+	// and one for what is longer. Fixed for good.
+	WaitBuckets = 225
+)
+
+// WaitsWeight is NESTVIRT_WEIGHT_*: What rows of nestvirt_observer_get_text() count.
+type WaitsWeight uint32
+
+const (
+	// waits
+	WeightCount WaitsWeight = 1
+
+	// microseconds spent in such waits
+	WeightTime WaitsWeight = 2
+)
+
+var namesWaitsWeight = []name{
+	{1, "count"},
+	{2, "time"},
+}
+
+// String gives the C constant's words in lower case.
+func (v WaitsWeight) String() string { return word(namesWaitsWeight, int64(v)) }
+
 // PrivilegeFlag is NESTVIRT_PRIVILEGE_*: nestvirt_privilege_config.flags: which fields count.
 type PrivilegeFlag uint32
 
@@ -1151,6 +1245,35 @@ var namesHostKind = []name{
 
 // String gives the C constant's words in lower case.
 func (v HostKind) String() string { return word(namesHostKind, int64(v)) }
+
+// TemplateFlag is NESTVIRT_TEMPLATE_*: Flags of nestvirt_template_new() and
+// nestvirt_template_open().
+type TemplateFlag uint32
+
+const (
+	// new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED), its memory is gone, and
+	// it can only be freed. One region with NESTVIRT_BACKING_MEMFD becomes the template's memory
+	// without a copy.
+	TemplateConsume TemplateFlag = 1
+
+	// open: nobody will change or shorten the file while the template or a clone is there. Its memory
+	// is then mapped and read only when it is used, unchecked; if the file does get shorter, this
+	// process ends by SIGBUS.
+	TemplateTrustFile TemplateFlag = 2
+)
+
+var namesTemplateFlag = []name{
+	{1, "consume"},
+	{2, "trust file"},
+}
+
+// String gives the C constant's words in lower case.
+func (v TemplateFlag) String() string { return bits(namesTemplateFlag, int64(v)) }
+
+const (
+	// bytes of a VM generation ID
+	GenerationSize = 16
+)
 
 // ExitReason is NESTVIRT_EXIT_*: nestvirt_exit.reason
 type ExitReason uint32

@@ -32,7 +32,7 @@ type Properties map[string]interface{}
 type Property struct {
 	Name  string
 	Type  PropertyType
-	Flags PropertyFlag // PropertyLive: may be set in any state; PropertyReadOnly: a counter or state
+	Flags PropertyFlag // PropertyLive: set in any state; PropertyReadOnly: only read; PropertyIdentity: not of clones
 	Help  string
 }
 
@@ -150,6 +150,68 @@ func (vm *VM) addDevice(kind string) (*Device, error) {
 		return nil, err
 	}
 	return device, nil
+}
+
+// Device is the VM's device of a number, from 0, in the order in which they were added; a clone has those of its
+// template's VM. Any state. syscall.ENOENT behind the last one.
+func (vm *VM) Device(position int) (*Device, error) {
+	number, err := word32("position", position)
+	if err != nil {
+		return nil, err
+	}
+	device := &Device{vm: vm}
+	_, err = vm.call("nestvirt_device_get", func(c *cVM, detail **cError) C.int {
+		return C.go_nestvirt_device_get(c, number, &device.c, detail)
+	})
+	if err != nil {
+		return nil, err
+	}
+	device.kind, err = device.findKind()
+	if err != nil {
+		return nil, err
+	}
+	return device, nil
+}
+
+// FindKind tells the kind of a device by its properties, as the library does not: of the kinds whose properties it all
+// has, the one with the most. "virtio" is one of the program's own.
+func (d *Device) findKind() (string, error) {
+	names, err := DeviceKinds()
+	if err != nil {
+		return "", err
+	}
+	found, most := "virtio", 0
+	for _, name := range names {
+		table, err := propertiesOf(name)
+		if err != nil {
+			return "", err
+		}
+		if len(table) <= most {
+			continue
+		}
+		hasAll, err := d.hasAll(table)
+		if err != nil {
+			return "", err
+		}
+		if hasAll {
+			found, most = name, len(table)
+		}
+	}
+	return found, nil
+}
+
+// HasAll tells whether the device has all of these properties.
+func (d *Device) hasAll(table map[string]Property) (bool, error) {
+	for name := range table {
+		_, err := d.Get(name)
+		switch {
+		case errors.Is(err, syscall.ENOENT):
+			return false, nil
+		case err != nil && !errors.Is(err, syscall.EINVAL): // which a file or a text gives
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // Check refuses values of a type that the property does not take.

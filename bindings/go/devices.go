@@ -396,3 +396,17 @@ type Vsock struct {
 func (vm *VM) AddVsock(options Vsock) (*Device, error) {
 	return vm.AddDevice("vsock", properties(options))
 }
+
+// VMGenID are the options of a device "vmgenid". Those that are live may be set at any time by
+// Device.Set.
+//
+// Device.Get reads:
+//
+// - made: generation IDs made: one, and one for each time it goes back to its template
+type VMGenID struct {
+}
+
+// AddVMGenID adds a device "vmgenid" as AddDevice does. State new.
+func (vm *VM) AddVMGenID(options VMGenID) (*Device, error) {
+	return vm.AddDevice("vmgenid", properties(options))
+}

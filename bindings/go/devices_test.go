@@ -15,7 +15,7 @@ import (
 // Options are the structs of devices.go by kind.
 var options = map[string]interface{}{
 	"serial": Serial{}, "reset": Reset{}, "exit": ExitDevice{}, "rng": RNG{}, "blk": Blk{}, "net": Net{},
-	"console": Console{}, "balloon": Balloon{}, "vsock": Vsock{},
+	"console": Console{}, "balloon": Balloon{}, "vsock": Vsock{}, "vmgenid": VMGenID{},
 }
 
 // OptionFields are the properties that a struct has, and whether each is a pointer.

@@ -15,7 +15,8 @@
 //
 // Sockets between guest and program are net.Conn and net.Listener (DialVsock, ListenVsock), requests to a virtio device
 // of the program's own are an io.Reader and an io.Writer (AddVirtio). A Report tells what a host can do and how many
-// VMs fit. guide.md goes from nothing to Linux with a disk and a network.
+// VMs fit. A Template is a VM's whole state, of which clones start at once; an Observer counts how long threads waited
+// for a CPU. guide.md goes from nothing to Linux with a disk and a network.
 //
 // # Rules
 //

@@ -251,3 +251,52 @@ func ExampleVM_DialVsock() {
 	fmt.Println(conn == nil, err != nil)
 	// Output: true true
 }
+
+func ExampleObserver() {
+	host, err := nestvirt.OpenHost("")
+	check(err)
+	defer host.Close()
+	vm := machine(host, spinGuest)
+	defer vm.Close()
+	observer, err := nestvirt.NewObserver(nestvirt.ObserverConfig{})
+	check(err)
+	defer observer.Close()
+	check(observer.Add(vm, 0))
+	check(vm.Build())
+	check(vm.Start())
+	waits, err := observer.Read(vm)
+	for ; err == nil && waits.Count == 0; waits, err = observer.Read(vm) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	check(err)
+	fmt.Println(waits.Threads, waits.Time > 0)
+	// Output: 1 true
+}
+
+func ExampleTemplate() {
+	host, err := nestvirt.OpenHost("")
+	check(err)
+	defer host.Close()
+	vm := machine(host, exitGuest)
+	defer vm.Close()
+	check(vm.Build())
+	template, err := vm.NewTemplate(0)
+	check(err)
+	defer template.Close()
+	for code := byte(1); code <= 3; code++ {
+		clone, err := template.Clone(nestvirt.CloneConfig{Name: fmt.Sprint("clone", code)})
+		check(err)
+		defer clone.Close()
+		check(clone.Build())
+		_, err = clone.Memory().WriteAt([]byte{code}, 0x1004) // in its own memory
+		check(err)
+		check(clone.Start())
+		result, err := clone.Wait(context.Background())
+		check(err)
+		fmt.Println(result)
+	}
+	// Output:
+	// guest exit, code 1
+	// guest exit, code 2
+	// guest exit, code 3
+}

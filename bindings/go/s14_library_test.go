@@ -81,7 +81,8 @@ func oldLibrary(t *testing.T, arguments ...string) string {
 func TestS14OldLibrary(t *testing.T) {
 	t.Setenv(LibraryVariable, oldLibrary(t, "nestvirt_vm_pause", "nestvirt_ksm_get_stats", "nestvirt_report_new",
 		"nestvirt_thread_get", "nestvirt_thread_config_init", "nestvirt_virtio_set_drop_handler",
-		"nestvirt_privilege_get_need", "nestvirt_vm_state_name"))
+		"nestvirt_privilege_get_need", "nestvirt_vm_state_name", "nestvirt_observer_new", "nestvirt_waits_get_limit",
+		"nestvirt_template_new", "nestvirt_device_get", "nestvirt_vm_get_generation"))
 	if output, status := runRole(t, "old library"); status != 0 || output != "" {
 		t.Fatalf("status %d\n%s", status, output)
 	}
@@ -114,6 +115,11 @@ func oldLibraryRole() int {
 		"nestvirt_thread_get":              second(vm.Threads()),
 		"nestvirt_virtio_set_drop_handler": second(other.AddVirtio(VirtioConfig{DeviceID: 1, Queues: 1, OnQueue: fn, OnDrop: fn})),
 		"nestvirt_privilege_get_need":      second(PrivilegeNeeds()),
+		"nestvirt_observer_new":            second(NewObserver(ObserverConfig{})),
+		"nestvirt_waits_get_limit":         second(WaitLimit(0)),
+		"nestvirt_template_new":            second(vm.NewTemplate(0)),
+		"nestvirt_device_get":              second(vm.Device(0)),
+		"nestvirt_vm_get_generation":       second(vm.Generation()),
 	} {
 		if want := name + ": not supported by libnestvirt 0.1.0"; !errors.Is(err, syscall.ENOTSUP) ||
 			!strings.HasPrefix(err.Error(), want) {
@@ -156,6 +162,7 @@ func emptyLibraryRole() int {
 		second(NewNUMA("")), second(ReadKSMSettings()), second(ReadKSMStats()),
 		second(SetKSMSettings(KSMSettings{Flags: KSMRun}, "")), second(RemoveKSMRecord("")), second(PrivilegeNeeds()),
 		RemoveProcessPrivileges(PrivilegeConfig{}), second(DeviceKinds()), second(DeviceProperties("serial")),
+		second(NewObserver(ObserverConfig{})), second(WaitLimit(0)),
 	} {
 		if !errors.Is(err, syscall.ENOTSUP) {
 			fmt.Printf("call %d: got %v\n", i, err)

@@ -44,6 +44,17 @@ func (vm *VM) OpenConsole(options Console) (*Stream, error) {
 	})
 }
 
+// OpenStream makes a stream the input and output of a serial port or of a console's port 0, such as that of a clone,
+// which has none. State new.
+func (d *Device) OpenStream() (*Stream, error) {
+	return openStream(func(input, output *os.File) (*Device, error) {
+		if err := d.Set("input", input); err != nil {
+			return nil, err
+		}
+		return d, d.Set("output", output)
+	})
+}
+
 // OpenStream makes the pipes and gives their other ends to a device, which duplicates them.
 func openStream(add func(input, output *os.File) (*Device, error)) (*Stream, error) {
 	input, writer, err := os.Pipe()

@@ -81,10 +81,15 @@ func (h *Host) NewVM(config VMConfig) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newVM(m), nil
+}
+
+// NewVM is the VM of a machine that was just made.
+func newVM(m *machine) *VM {
 	m.events.init(m)
 	vm := &VM{m}
 	runtime.SetFinalizer(vm, func(vm *VM) { go vm.Close() }) // it may have to wait for vCPUs
-	return vm, nil
+	return vm
 }
 
 // NoMachine is the machine of a nil VM, as a careless caller has where NewVM failed: it is closed.
