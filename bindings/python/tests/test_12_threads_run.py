@@ -135,7 +135,7 @@ class Speed(support.Case):
             while not is_over:
                 pause(20000)
 
-        shares = []
+        shares: List[float] = []
         while len(shares) < ATTEMPTS and min(shares, default=1.0) > 0.6:
             shares.append(self.share(call, lambda: is_over.append(True)))
         self.assertLess(min(shares), 0.6, shares)
