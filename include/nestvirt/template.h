@@ -40,8 +40,8 @@ struct nestvirt_template;
 /* Flags of nestvirt_template_new() and nestvirt_template_open(). */
 enum {
     /*
-     * new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED), its memory is gone,
-     * and it can only be freed. One region with NESTVIRT_BACKING_MEMFD becomes the template's
+     * new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED) and can only be
+     * freed. Pointers into its memory stay valid, but what is there is no longer the guest's. One region with NESTVIRT_BACKING_MEMFD becomes the template's
      * memory without a copy.
      */
     NESTVIRT_TEMPLATE_CONSUME = 1 << 0,
@@ -146,7 +146,8 @@ enum {
  * Copies the VM generation ID that the guest finds now: random at the first build, another one for
  * each clone and each time that a clone goes back to its template. size: of buffer, at least
  * NESTVIRT_GENERATION_SIZE. Returns NESTVIRT_GENERATION_SIZE. Any state but new.
- * Errors: -ENOENT for a VM without the device "vmgenid", -EBUSY before the first build, -EINVAL.
+ * Errors: -ENOENT for a VM without the device "vmgenid", -EBUSY before the first build, -EINVAL,
+ * -EDEADLK from a callback or vCPU of the VM.
  */
 int nestvirt_vm_get_generation(struct nestvirt_vm *vm, void *buffer, size_t size,
                                struct nestvirt_error **ret_error);

@@ -97,6 +97,7 @@ NV_EXPORT int nestvirt_device_get(struct nestvirt_vm *vm, uint32_t number,
                                   struct nestvirt_device **ret_device,
                                   struct nestvirt_error **ret_error)
 {
+    bool is_new;
     int r;
 
     if (ret_device)
@@ -106,13 +107,17 @@ NV_EXPORT int nestvirt_device_get(struct nestvirt_vm *vm, uint32_t number,
         r = nv_api_pointer(ret_device, "ret_device", ret_error);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&vm->api_lock);
+    /* The list only changes in state new; in others the lock must not be waited for. */
+    is_new = vm->state == NESTVIRT_STATE_NEW;
+    if (is_new)
+        pthread_mutex_lock(&vm->api_lock);
     if (number < vm->device_count)
         *ret_device = vm->devices[number];
     else
         r = nv_fail(ret_error, -ENOENT, nv_vm_name(vm).s, "stop at the first -ENOENT",
                     "has %u devices", vm->device_count);
-    pthread_mutex_unlock(&vm->api_lock);
+    if (is_new)
+        pthread_mutex_unlock(&vm->api_lock);
     return r;
 }
 

@@ -178,18 +178,17 @@ NV_EXPORT int nestvirt_vm_get_generation(struct nestvirt_vm *vm, void *buffer, s
                                          struct nestvirt_error **ret_error)
 {
     uint8_t id[NESTVIRT_GENERATION_SIZE];
-    int r = nv_api_vm(vm, ret_error);
+    int r = nv_api_pointer(buffer, "buffer", ret_error);
 
-    if (r == 0)
-        r = nv_api_pointer(buffer, "buffer", ret_error);
     if (r == 0 && size < sizeof(id))
         r = nv_fail(ret_error, -EINVAL, "buffer", "give it NESTVIRT_GENERATION_SIZE",
                     "has %zu bytes", size);
+    if (r == 0)
+        r = nv_api_enter(vm, "read the generation ID", ret_error);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&vm->api_lock);
     r = nv_vm_get_generation(vm, id, ret_error);
-    pthread_mutex_unlock(&vm->api_lock);
+    nv_api_leave(vm);
     if (r < 0)
         return r;
     memcpy(buffer, id, sizeof(id));

@@ -262,8 +262,8 @@ static int unknown_property(const struct nestvirt_device *device, const char *na
                    name);
 }
 
-static const struct nv_property *find_property(const struct nestvirt_device *device,
-                                               const char *name)
+const struct nv_property *nv_device_find_property(const struct nestvirt_device *device,
+                                                  const char *name)
 {
     for (size_t i = 0; i < device->class->property_count; i++)
         if (strcmp(device->class->properties[i].name, name) == 0)
@@ -332,7 +332,7 @@ static uint32_t kind_of(uint32_t type)
 int nv_device_set(struct nestvirt_device *device, const char *name, uint32_t type, bool is_new,
                   uint64_t number, const char *text, struct nestvirt_error **ret_error)
 {
-    const struct nv_property *row = find_property(device, name);
+    const struct nv_property *row = nv_device_find_property(device, name);
     const struct nv_text object = nv_device_name(device);
 
     if (!row)
@@ -356,7 +356,7 @@ int nv_device_set(struct nestvirt_device *device, const char *name, uint32_t typ
 int nv_device_get(struct nestvirt_device *device, const char *name, uint64_t *ret_value,
                   struct nestvirt_error **ret_error)
 {
-    const struct nv_property *row = find_property(device, name);
+    const struct nv_property *row = nv_device_find_property(device, name);
 
     if (!row)
         return unknown_property(device, name, ret_error);

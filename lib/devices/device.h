@@ -193,6 +193,10 @@ bool nv_device_thread_at(const struct nestvirt_device *device, uint32_t index,
                          pthread_t *ret_thread);
 
 /* Property access by name; is_new: the VM is in state new. Errors: device.h (public). */
+/* The row of a property by its name, NULL if the kind has none such. */
+const struct nv_property *nv_device_find_property(const struct nestvirt_device *device,
+                                                  const char *name);
+
 int nv_device_set(struct nestvirt_device *device, const char *name, uint32_t type, bool is_new,
                   uint64_t number, const char *text, struct nestvirt_error **ret_error);
 int nv_device_get(struct nestvirt_device *device, const char *name, uint64_t *ret_value,

@@ -16,13 +16,20 @@ static bool is_text(const struct nv_property *row)
     return row->type == NESTVIRT_PROPERTY_STRING;
 }
 
-/* What a clone has to have too: not the counters, not what one VM has for itself. */
+/* Counters are not set, and what one VM has for itself is the caller's to say: a file never does.
+ */
+static bool is_saved(const struct nv_property *row)
+{
+    return !(row->flags & (NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_IDENTITY)) &&
+           row->type != NESTVIRT_PROPERTY_FD;
+}
+
+/* What a clone has to have too, where it is not the default. */
 static bool is_common(const struct nestvirt_device *device, const struct nv_property *row)
 {
     const void *at = (const uint8_t *)device->state + row->offset;
 
-    if (row->flags & (NESTVIRT_PROPERTY_READ_ONLY | NESTVIRT_PROPERTY_IDENTITY) ||
-        row->type == NESTVIRT_PROPERTY_FD)
+    if (!is_saved(row))
         return false;
     if (is_text(row))
         return *(char *const *)at;
@@ -61,6 +68,7 @@ static int load_property(struct nestvirt_device *device, struct nv_reader *body,
     char name[NAME_SIZE];
     char text[TEXT_SIZE] = "";
     uint64_t number = 0;
+    const struct nv_property *row;
     bool has_text;
 
     nv_read_text(body, name, sizeof(name));
@@ -71,6 +79,9 @@ static int load_property(struct nestvirt_device *device, struct nv_reader *body,
         number = nv_read_u64(body);
     if (body->is_bad)
         return nv_bad_state(device->class->name, "its properties are cut off", ret_error);
+    row = nv_device_find_property(device, name);
+    if (!row || !is_saved(row) || is_text(row) != has_text)
+        return nv_bad_state(device->class->name, "it sets a property that is not saved", ret_error);
     return nv_device_set(device, name, has_text ? NESTVIRT_PROPERTY_STRING : NESTVIRT_PROPERTY_U64,
                          true, number, text, ret_error);
 }

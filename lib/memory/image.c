@@ -220,6 +220,21 @@ void nv_ram_take(struct nv_memory *memory, struct nv_ram *ret_image)
         }
     while (nv_ram_next_data(ret_image->fd, end, ret_image->length, &start, &end))
         ret_image->data += end - start;
-    nv_memory_destroy(memory, true);
+    nv_ram_leave(memory, ret_image->fd);
     nv_ram_seal(ret_image);
+}
+
+/* If it fails the pages stay as they are, which costs memory and no more. */
+void nv_ram_leave(struct nv_memory *memory, int fd)
+{
+    const int flags = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
+
+    memory->slot_count = 0; /* no address of the guest leads anywhere any more */
+    for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX; i++) {
+        const struct nv_memory_region *region = &memory->regions[i];
+
+        if (region->used && mmap(region->host, region->config.length, PROT_READ | PROT_WRITE, flags,
+                                 fd, 0) != MAP_FAILED)
+            madvise(region->host, region->config.length, MADV_DONTFORK);
+    }
 }

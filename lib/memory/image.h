@@ -43,6 +43,12 @@ void nv_ram_describe(const struct nv_memory *memory, struct nv_ram *image);
 /* True if nv_ram_take() can be had: one region, in a memfd of the library's. */
 bool nv_ram_can_take(const struct nv_memory *memory);
 
+/*
+ * Lets go of guest memory whose addresses somebody may be looking at: what is there from now on are
+ * private pages of the file fd, or zeroes for -1. The mappings stay until nv_memory_destroy().
+ */
+void nv_ram_leave(struct nv_memory *memory, int fd);
+
 /* Takes the memory itself; the map is empty then. Nothing may use it any more. */
 void nv_ram_take(struct nv_memory *memory, struct nv_ram *ret_image);
 

@@ -18,8 +18,12 @@
 #include "observe/schedstat.h"
 #include "observe/waits.h"
 
-/* A kind of thread for those that callers name; next to NESTVIRT_OBSERVE_*. */
-enum { NV_OBSERVE_GIVEN = 1 << 30 };
+/* A kind of thread for those that callers name; next to NESTVIRT_OBSERVE_*, which are the
+ * library's. */
+enum {
+    NV_OBSERVE_GIVEN = 1 << 30,
+    NV_OBSERVE_OWN = NESTVIRT_OBSERVE_VCPU | NESTVIRT_OBSERVE_LOOP | NESTVIRT_OBSERVE_WORKER
+};
 
 struct nv_watched {
     pid_t tid;

@@ -148,12 +148,12 @@ static void encode(const struct nv_state_header *header, const struct nv_crc *cr
     nv_put_le32(bytes + NV_STATE_HEADER - 4, nv_crc_add(crc, 0, bytes, NV_STATE_HEADER - 4));
 }
 
-/* Extents at most: data of both images in pieces, or every other page. */
+/* As many extents as there are pages: two images with data in turn make each page one. A hole. */
 static uint64_t extents_room(const struct output *out)
 {
     uint64_t pages = out->image->length / NV_PAGE_SIZE;
 
-    return (pages / 2 + out->image->length / NV_STATE_EXTENT_MAX + 2) * NV_STATE_EXTENT;
+    return pages * NV_STATE_EXTENT;
 }
 
 static int write_body(struct output *out, const struct nestvirt_template *template,
@@ -188,7 +188,17 @@ static int write_body(struct output *out, const struct nestvirt_template *templa
     return r < 0 ? r : nv_ram_write(out->fd, bytes, sizeof(bytes), 0);
 }
 
-static int check_file(int fd, struct nestvirt_error **ret_error)
+/* Whether a file is where a template's memory lies. */
+static bool is_same_file(const struct stat *file, const struct nestvirt_template *template)
+{
+    struct stat status;
+
+    return template && template->image.fd >= 0 && fstat(template->image.fd, &status) == 0 &&
+           status.st_dev == file->st_dev && status.st_ino == file->st_ino;
+}
+
+static int check_file(int fd, const struct nestvirt_template *template,
+                      const struct nestvirt_template *base, struct nestvirt_error **ret_error)
 {
     struct stat status;
     int flags = fcntl(fd, F_GETFL);
@@ -202,6 +212,9 @@ static int check_file(int fd, struct nestvirt_error **ret_error)
     if ((flags & O_ACCMODE) == O_RDONLY || flags & O_APPEND)
         return nv_fail(ret_error, -EACCES, object, "open it O_RDWR without O_APPEND",
                        "the descriptor cannot be written anywhere");
+    if (is_same_file(&status, template) || is_same_file(&status, base))
+        return nv_fail(ret_error, -EINVAL, object, "write to another file",
+                       "the file is where the memory of this template, or of its base, lies");
     return 0;
 }
 
@@ -226,7 +239,7 @@ int nv_template_write(const struct nestvirt_template *template,
 {
     NV_AUTO_FREE struct output *out = calloc(1, sizeof(*out));
     struct nv_signal_shield shield;
-    int r = check_file(fd, ret_error);
+    int r = check_file(fd, template, base, ret_error);
 
     if (r == 0 && base)
         r = check_base(template, base, ret_error);

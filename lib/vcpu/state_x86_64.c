@@ -195,7 +195,8 @@ static int save_msrs(struct nestvirt_vcpu *vcpu, struct nv_writer *writer,
         r = call(vcpu, KVM_GET_MSRS, &msrs, "KVM_GET_MSRS", ret_error);
         if (r < 0)
             return r;
-        nv_write_u32(writer, (uint32_t)r);
+        if (r > 0) /* 0 is the end; it says that KVM lists a register that this guest has not */
+            nv_write_u32(writer, (uint32_t)r);
         for (int i = 0; i < r; i++) {
             nv_write_u32(writer, msrs.list.entries[i].index);
             nv_write_u64(writer, msrs.list.entries[i].data);

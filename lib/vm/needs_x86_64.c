@@ -115,6 +115,7 @@ static const struct need needs[] = {
     KVM(SET_MSRS, C, "nestvirt_vcpu_set_msr()"),
     KVM(SET_SIGNAL_MASK, C, "vCPUs run by hand"),
     KVM(KVMCLOCK_CTRL, C, "nestvirt_vm_resume()"),
+    KVM(SET_CLOCK, C, "nestvirt_vm_start() of a clone"),
     KVM(IRQFD, C, "frees interrupts"),
     CONTROL(0x400454d0, "TUNSETOFFLOAD", V | L | C, "what the guest's network driver can do"),
     CONTROL(0x400454d9, "TUNSETQUEUE", V | L | C, "the pairs of queues that the guest uses"),

@@ -149,7 +149,7 @@ static void use_up(struct nestvirt_vm *vm, struct nv_ram *ret_image)
     if (ret_image)
         nv_ram_take(&vm->memory, ret_image);
     else
-        nv_memory_destroy(&vm->memory, true);
+        nv_ram_leave(&vm->memory, -1);
 }
 
 static int save(struct nestvirt_vm *vm, uint32_t flags, struct nestvirt_template *template,

@@ -190,7 +190,7 @@ int nv_vm_new(struct nestvirt_host *host, const struct nestvirt_vm_config *confi
 
 void nv_vm_free(struct nestvirt_vm *vm)
 {
-    nv_vm_drop_threads(vm, UINT32_MAX);
+    nv_vm_drop_threads(vm, NV_OBSERVE_OWN);
     if (vm->group.vcpus) {
         nv_group_join(&vm->group);
         nv_vm_take_apart(vm);

@@ -103,7 +103,7 @@ static void run_clone(struct contenders *c, struct ours_vm *vm)
     ours_need(nestvirt_clone_new(c->template, NULL, &vm->vm, &error), &error);
     ours_need(nestvirt_handler_add(vm->vm, NESTVIRT_SPACE_PORT, GUEST_PORT, 1, on_exit_of_clone, vm,
                                    NULL, &error),
-              error);
+              &error);
     ours_start(vm->vm);
     sem_wait(&vm->exited);
 }

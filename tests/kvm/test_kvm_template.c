@@ -109,13 +109,19 @@ START_TEST(test_again)
     struct nestvirt_vm *vm = GUEST_NEW(host, spin);
     struct nestvirt_template *template;
     struct nestvirt_vm *clone;
+    volatile uint32_t *held;
+    void *pointer;
     uint32_t value;
 
     guest_start(vm);
     await_progress(vm, 0);
     ck_nv_ok(nestvirt_vm_pause(vm, &error));
     value = counter(vm);
+    ck_nv_ok(nestvirt_memory_get_pointer(vm, 0x3000, sizeof(value), &pointer, &error));
     template = template_of(vm, NESTVIRT_TEMPLATE_CONSUME);
+    held = pointer; /* whoever still has it neither faults nor reaches the template */
+    *held = *held + 1000;
+    ck_nv_fails(nestvirt_memory_read(vm, 0x3000, &(uint32_t){ 0 }, 4, &error), -EFAULT);
     ck_assert_int_eq(nestvirt_vm_get_state(vm), NESTVIRT_STATE_STOPPED);
     ck_nv_fails(nestvirt_vm_start(vm, &error), -EBUSY);
     nestvirt_vm_free(vm);

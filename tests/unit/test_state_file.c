@@ -9,6 +9,7 @@
 #include "core/crc.h"
 #include "core/record.h"
 #include "core/util.h"
+#include "devices/device.h"
 #include "fake_kvm.h"
 #include "support.h"
 
@@ -227,6 +228,64 @@ START_TEST(test_foreign)
 }
 END_TEST
 
+/* A device as a file describes it: with one property. */
+static int load_device(const char *kind, const char *property, const char *text,
+                       struct nestvirt_error **ret_error)
+{
+    struct nv_writer writer = { 0 };
+    struct nv_reader reader;
+    struct nestvirt_device *device = NULL;
+    size_t mark = nv_write_begin(&writer, NV_RECORD('D', 'C', 'F', 'G'), 1);
+    int r;
+
+    nv_write_text(&writer, kind);
+    nv_write_u32(&writer, 1);
+    nv_write_text(&writer, property);
+    nv_write_u8(&writer, text ? 1 : 0);
+    if (text)
+        nv_write_text(&writer, text);
+    else
+        nv_write_u64(&writer, 3);
+    nv_write_end(&writer, mark);
+    reader = (struct nv_reader){ .bytes = writer.bytes, .left = writer.length };
+    r = nv_device_load_config(&reader, 0, template, &device, ret_error);
+    if (r == 0)
+        nv_device_free(device);
+    nv_writer_destroy(&writer);
+    return r;
+}
+
+/* A file has no say in what is opened on the host, which is what one VM has for itself. */
+START_TEST(test_hostile_identity)
+{
+    ck_nv_ok(load_device("blk", "serial", "abc", &error));
+    ck_nv_ok(load_device("blk", "queues", NULL, &error));
+    ck_nv_fails(load_device("blk", "path", "/etc/shadow", &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(load_device("blk", "fd", NULL, &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(load_device("blk", "reads", NULL, &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(load_device("blk", "serial", NULL, &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(load_device("blk", "nothing", "x", &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(load_device("net", "tap", "eth0", &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(load_device("vsock", "path", "/run/x", &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(load_device("vsock", "cid", NULL, &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(load_device("toaster", "serial", "x", &error), NESTVIRT_E_BAD_STATE);
+}
+END_TEST
+
+/* Where the memory lies, nothing is written. */
+START_TEST(test_write_over_itself)
+{
+    struct nestvirt_template *opened = NULL;
+
+    ck_nv_ok(
+        nestvirt_template_open(host, file, NESTVIRT_TEMPLATE_TRUST_FILE, NULL, &opened, &error));
+    ck_nv_fails_with(nestvirt_template_write(opened, NULL, file, &error), -EINVAL, "another file");
+    ck_nv_fails_with(nestvirt_template_write(template, opened, file, &error), -EINVAL,
+                     "another file");
+    ck_assert_int_eq(nestvirt_template_free(opened), 0);
+}
+END_TEST
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("state_file");
@@ -241,5 +300,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_fault_04_cut_off);
     tcase_add_test(tcase, test_damaged);
     tcase_add_test(tcase, test_foreign);
+    tcase_add_test(tcase, test_hostile_identity);
+    tcase_add_test(tcase, test_write_over_itself);
     return suite;
 }
