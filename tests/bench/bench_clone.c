@@ -372,8 +372,7 @@ static void compare_memory(struct bench_report *report, struct contenders *c)
     }
     bench_print(report, &(struct bench_line){ .name = "M5",
                                               .target = 1.1,
-                                              .extra = ",\"unit\":\"bytes\"",
-                                              .at = "bytes",
+                                              .unit = "bytes",
                                               .ours = &ours,
                                               .base = &base });
     bench_clear(&ours);
