@@ -41,8 +41,8 @@ struct nestvirt_template;
 enum {
     /*
      * new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED) and can only be
-     * freed. Pointers into its memory stay valid, but what is there is no longer the guest's. One region with NESTVIRT_BACKING_MEMFD becomes the template's
-     * memory without a copy.
+     * freed. Pointers into its memory stay valid, but what is there is no longer the guest's. One
+     * region with NESTVIRT_BACKING_MEMFD becomes the template's memory without a copy.
      */
     NESTVIRT_TEMPLATE_CONSUME = 1 << 0,
     /*

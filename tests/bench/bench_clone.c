@@ -370,11 +370,9 @@ static void compare_memory(struct bench_report *report, struct contenders *c)
         bench_add(&ours, memory_of_clones(c));
         bench_add(&base, memory_of_floor(c));
     }
-    bench_print(report, &(struct bench_line){ .name = "M5",
-                                              .target = 1.1,
-                                              .unit = "bytes",
-                                              .ours = &ours,
-                                              .base = &base });
+    bench_print(report,
+                &(struct bench_line){
+                    .name = "M5", .target = 1.1, .unit = "bytes", .ours = &ours, .base = &base });
     bench_clear(&ours);
     bench_clear(&base);
 }
