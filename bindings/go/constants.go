@@ -1251,9 +1251,9 @@ func (v HostKind) String() string { return word(namesHostKind, int64(v)) }
 type TemplateFlag uint32
 
 const (
-	// new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED), its memory is gone, and
-	// it can only be freed. One region with NESTVIRT_BACKING_MEMFD becomes the template's memory
-	// without a copy.
+	// new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED) and can only be freed.
+	// Pointers into its memory stay valid, but what is there is no longer the guest's. One region with
+	// NESTVIRT_BACKING_MEMFD becomes the template's memory without a copy.
 	TemplateConsume TemplateFlag = 1
 
 	// open: nobody will change or shorten the file while the template or a clone is there. Its memory

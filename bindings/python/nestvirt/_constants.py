@@ -618,8 +618,9 @@ class HostKind(Number):
 class TemplateFlag(Flags):
     """NESTVIRT_TEMPLATE_*: Flags of nestvirt_template_new() and nestvirt_template_open()."""
 
-    # new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED), its memory is gone, and it can
-    # only be freed. One region with NESTVIRT_BACKING_MEMFD becomes the template's memory without a copy.
+    # new: the VM is used up. It is stopped (result NESTVIRT_RESULT_STOPPED) and can only be freed. Pointers
+    # into its memory stay valid, but what is there is no longer the guest's. One region with
+    # NESTVIRT_BACKING_MEMFD becomes the template's memory without a copy.
     CONSUME = 1
     # open: nobody will change or shorten the file while the template or a clone is there. Its memory is then
     # mapped and read only when it is used, unchecked; if the file does get shorter, this process ends by
