@@ -47,7 +47,7 @@ void nestvirt_observer_config_init(struct nestvirt_observer_config *config, size
  * Makes an observer, which counts from now on.
  *
  * config: NULL for a histogram where that is possible, and totals elsewhere.
- * ret_observer: free it with nestvirt_observer_free(). It takes about 10 descriptors, and 4 KiB of
+ * ret_observer: free it with nestvirt_observer_free(). It takes 13 descriptors and 4 KiB of
  * the kernel's memory for each VM.
  * Any thread. Takes some 20 milliseconds with BPF. Errors: with NESTVIRT_OBSERVER_NEED_BPF -EPERM
  * or -EACCES without the right, and -ENOTSUP where the kernel, libbpf or this build of the library
