@@ -16,12 +16,6 @@
 
 enum { IMAGE_RECORD = NV_RECORD('M', 'E', 'M', 'R'), IMAGE_VERSION = 1 };
 
-/* What a clone does as its template did. Locked or touched pages would be copies, all of them. */
-enum {
-    KEPT_FLAGS = NESTVIRT_MEMORY_DEFAULT_LAYOUT | NESTVIRT_MEMORY_READ_ONLY |
-                 NESTVIRT_MEMORY_NO_DUMP | NESTVIRT_MEMORY_MERGEABLE
-};
-
 /* Pages that the kernel still holds for a moment keep a memfd from being sealed. */
 enum { SEAL_TRIES = 100, SEAL_WAIT_NS = 1000000 };
 
@@ -157,7 +151,7 @@ void nv_ram_save(const struct nv_ram *image, struct nv_writer *writer)
     for (uint32_t i = 0; i < image->count; i++) {
         nv_write_u64(writer, image->regions[i].address);
         nv_write_u64(writer, image->regions[i].length);
-        nv_write_u32(writer, image->regions[i].flags & KEPT_FLAGS);
+        nv_write_u32(writer, image->regions[i].flags);
     }
     nv_write_end(writer, mark);
 }
@@ -183,7 +177,8 @@ int nv_ram_load(struct nv_reader *reader, struct nv_ram *ret_image,
         region->flags = nv_read_u32(&body);
         region->offset = ret_image->length;
         if (region->length == 0 || region->length > NV_LAYOUT_REGION_MAX ||
-            !nv_is_aligned(region->length, NV_PAGE_SIZE) || region->flags & ~(uint32_t)KEPT_FLAGS)
+            !nv_is_aligned(region->length, NV_PAGE_SIZE) ||
+            region->flags & ~(uint32_t)NV_IMAGE_FLAGS)
             body.is_bad = true;
         else
             ret_image->length += region->length;

@@ -9,6 +9,11 @@
 #include "core/record.h"
 #include "memory/memory.h"
 
+/* What a clone does as its template did. Locked or touched pages would be copies, all of them. */
+#define NV_IMAGE_FLAGS                                                                      \
+    (NESTVIRT_MEMORY_DEFAULT_LAYOUT | NESTVIRT_MEMORY_READ_ONLY | NESTVIRT_MEMORY_NO_DUMP | \
+     NESTVIRT_MEMORY_MERGEABLE)
+
 /* One region of the VM that the image is of. */
 struct nv_ram_region {
     uint64_t address; /* guest physical */

@@ -121,9 +121,6 @@ static int copy_region(struct source *source, struct nv_ram *image, uint64_t ima
 
 void nv_ram_describe(const struct nv_memory *memory, struct nv_ram *image)
 {
-    const uint32_t kept =
-        NESTVIRT_MEMORY_DEFAULT_LAYOUT | NESTVIRT_MEMORY_READ_ONLY | NESTVIRT_MEMORY_NO_DUMP;
-
     for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX; i++) {
         const struct nv_memory_region *region = &memory->regions[i];
 
@@ -133,7 +130,7 @@ void nv_ram_describe(const struct nv_memory *memory, struct nv_ram *image)
             .address = region->config.address,
             .length = region->config.length,
             .offset = image->length,
-            .flags = (region->config.flags & kept) |
+            .flags = (region->config.flags & NV_IMAGE_FLAGS & ~NESTVIRT_MEMORY_MERGEABLE) |
                      (nv_region_is_mergeable(region) ? NESTVIRT_MEMORY_MERGEABLE : 0),
         };
         image->length += region->config.length;
