@@ -11,7 +11,6 @@ enum {
     CONFIG_FIRST = sizeof(struct nestvirt_observer_config),
     WAITS_FIRST = sizeof(struct nestvirt_waits),
     CONFIG_FLAGS = NESTVIRT_OBSERVER_NEED_BPF | NESTVIRT_OBSERVER_SCHEDSTAT,
-    KINDS = NESTVIRT_OBSERVE_VCPU | NESTVIRT_OBSERVE_LOOP | NESTVIRT_OBSERVE_WORKER,
     MILLION = 1000000
 };
 
@@ -93,11 +92,11 @@ NV_EXPORT int nestvirt_observer_add(struct nestvirt_observer *observer, struct n
 {
     int r = check_observer(observer, ret_error);
 
-    if (r == 0 && kinds & ~(uint32_t)KINDS)
+    if (r == 0 && kinds & ~(uint32_t)NV_OBSERVE_OWN)
         return nv_fail(ret_error, -EINVAL, object, "use NESTVIRT_OBSERVE_*, or 0 for all",
                        "kinds 0x%x are unknown", kinds);
     if (r == 0)
-        r = enter(observer, vm, "be observed", ret_error);
+        r = nv_api_enter(vm, "be observed", ret_error);
     if (r < 0)
         return r;
     r = nv_vm_observe(vm, observer, kinds, ret_error);

@@ -73,21 +73,26 @@ static bool look(struct nv_headroom *headroom, uint64_t bytes, struct nv_headroo
     return true;
 }
 
+static bool take(struct nv_headroom *headroom, uint64_t bytes, struct nv_headroom_left *ret_left)
+{
+    NV_GUARD(&headroom->lock);
+    if (headroom->left < bytes || nv_now_ns() - headroom->read_ns >= LOOK_NS)
+        return look(headroom, bytes, ret_left);
+    headroom->left -= bytes;
+    return true;
+}
+
 int nv_headroom_take(struct nv_headroom *headroom, uint64_t bytes, const char *object,
                      struct nestvirt_error **ret_error)
 {
     const struct timespec pause = { .tv_nsec = TRY_NS };
     struct nv_headroom_left left;
 
-    NV_GUARD(&headroom->lock);
-    if (headroom->left >= bytes && nv_now_ns() - headroom->read_ns < LOOK_NS) {
-        headroom->left -= bytes;
-        return 0;
-    }
     for (int i = 0; i < TRIES; i++) {
-        if (look(headroom, bytes, &left))
+        if (i > 0)
+            nanosleep(&pause, NULL); /* with no lock held: others may be content with less */
+        if (take(headroom, bytes, &left))
             return 0;
-        nanosleep(&pause, NULL);
     }
     return nv_fail(ret_error, -ENOMEM, object, left.remedy,
                    "needs about %llu KiB of %s, of which %llu KiB are left and %llu KiB must stay",
