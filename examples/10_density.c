@@ -376,9 +376,9 @@ int main(int argc, char **argv)
     raise_limits(&wanted);
     print_plan(&wanted);
     be_considerate();
+    fleet_open(&fleet, &wanted); /* may end the program: before the host is changed */
     if (wanted.is_mergeable)
         token = run_ksm();
-    fleet_open(&fleet, &wanted);
     queue_open();
     look_at_all(&before);
     start_ns = now_ns();
