@@ -95,7 +95,7 @@ func (vm *VM) SetFlatFile(file syscall.Conn, config FlatConfig) error {
 
 func (vm *VM) setPath(function, path string, f func(*cVM, *C.char, **cError) C.int) error {
 	if path == "" {
-		return invalid("path", "is empty")
+		return invalid("path", "is empty; give it the path of a file")
 	}
 	name, err := text("path", path)
 	if err != nil {

@@ -204,7 +204,7 @@ type Handler struct {
 
 func (vm *VM) handle(space Space, address, length uint64, handler func(*Access) Action) (*Handler, error) {
 	if handler == nil {
-		return nil, invalid("handler", "is nil")
+		return nil, invalid("handler", "is nil; give it a function")
 	}
 	word := "port"
 	if space == SpaceMMIO {

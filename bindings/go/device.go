@@ -255,7 +255,7 @@ func convert(parameter string, value interface{}) (interface{}, error) {
 		c, err := text(parameter, v.String())
 		free(c)
 		if err == nil && c == nil {
-			err = invalid(parameter, "is empty")
+			err = invalid(parameter, "is empty; leave it out for the default")
 		}
 		return v.String(), err
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:

@@ -138,7 +138,7 @@ func (d *driver) value(step int) uint32 {
 	return binary.LittleEndian.Uint32(d.read(driverSteps+int64(12*step)+4, 4))
 }
 
-// Run builds the VM, lets the test write the steps, starts it and waits for the guest's end.
+// Start builds the VM, lets the test write the steps and starts it; finish waits for the guest's end.
 func (d *driver) start(write func()) {
 	d.t.Helper()
 	must(d.t, d.vm.Build())

@@ -59,7 +59,8 @@ func check(function string, result C.int, detail *C.struct_nestvirt_error) error
 		return unsupported(function)
 	}
 	if detail == nil {
-		return fromCode(function, result)
+		text := C.GoString(C.go_nestvirt_error_code_text(result))
+		return &Error{Code: int(result), Object: function, Message: fmt.Sprintf("%s: %s", function, text)}
 	}
 	defer C.go_nestvirt_error_free(detail)
 	found := one(int(result), detail)
@@ -80,15 +81,6 @@ func one(code int, detail *C.struct_nestvirt_error) *Error {
 		Object:  C.GoString(C.go_nestvirt_error_get_object(detail)),
 		Hint:    C.GoString(C.go_nestvirt_error_get_hint(detail)),
 	}
-}
-
-// FromCode is the error of a call that gives no details.
-func fromCode(function string, result C.int) error {
-	if result == C.NESTVIRT_GO_MISSING {
-		return unsupported(function)
-	}
-	text := C.GoString(C.go_nestvirt_error_code_text(result))
-	return &Error{Code: int(result), Object: function, Message: fmt.Sprintf("%s: %s", function, text)}
 }
 
 // Unsupported is the error of a call of a function that the library in use does not have.

@@ -12,7 +12,7 @@ type handle struct {
 	mu     sync.Mutex
 	users  int
 	closed bool
-	idle   chan struct{} // made by shut; closed when the last user leaves
+	idle   chan struct{} // made by last; closed when the last user leaves
 }
 
 // Enter begins a call.

@@ -57,7 +57,7 @@ func NewObserver(config ObserverConfig) (*Observer, error) {
 // Close ends the counting; the VMs go on. What was read stays. Closing it again does nothing.
 func (o *Observer) Close() error {
 	defer runtime.KeepAlive(o)
-	if !o.handle.shut() {
+	if o == nil || !o.handle.shut() {
 		return nil
 	}
 	o.handle.drain(nothing) // which does not fail
@@ -67,6 +67,9 @@ func (o *Observer) Close() error {
 
 // Call makes a call on the observer unless it is closed, and with a VM unless that is.
 func (o *Observer) call(function string, vm *VM, f func(o *cObserver, vm *cVM, detail **cError) C.int) (int, error) {
+	if o == nil {
+		return 0, ErrClosed
+	}
 	defer runtime.KeepAlive(o)
 	if err := o.handle.enter(); err != nil {
 		return 0, err

@@ -7,8 +7,6 @@ package nestvirt
 */
 import "C"
 
-import "unsafe"
-
 // SetNUMA changes the region's policy for the host's nodes ("0-1,3", "" for policies without): pages touched from now
 // on follow it, and with NUMAMove those that are resident move. Any state.
 func (r *Region) SetNUMA(policy NUMAPolicy, nodes string, flags NUMAFlag) error {
@@ -41,14 +39,10 @@ func (r *Region) Placement(nodes int) (Placement, error) {
 		return Placement{}, invalid("nodes", "is %d; Linux has at most %d", nodes, maxNodes)
 	}
 	found := make([]uint64, nodes)
-	var pages *C.uint64_t
-	if nodes > 0 {
-		pages = (*C.uint64_t)(unsafe.Pointer(&found[0]))
-	}
 	var c C.struct_nestvirt_memory_placement
 	C.go_nestvirt_memory_placement_init(&c, C.sizeof_struct_nestvirt_memory_placement)
 	err = r.call("nestvirt_memory_get_placement", func(vm *cVM, region C.uint32_t, detail **cError) C.int {
-		return C.go_nestvirt_memory_get_placement(vm, region, &c, pages, count, detail)
+		return C.go_nestvirt_memory_get_placement(vm, region, &c, numbers(found), count, detail)
 	})
 	if err != nil {
 		return Placement{}, err

@@ -231,15 +231,17 @@ func TestS04Closed(t *testing.T) {
 // What could not be made is as if it were closed: an error that nobody looked at does not become a crash.
 func TestS04Nil(t *testing.T) {
 	var (
-		host   *Host
-		vm     *VM
-		loop   *Loop
-		report *Report
-		numa   *NUMA
-		token  *KSMToken
-		stream *Stream
-		ctx    = context.Background()
-		ignore = func(*Access) Action { return ActionDefault }
+		host     *Host
+		vm       *VM
+		loop     *Loop
+		report   *Report
+		numa     *NUMA
+		token    *KSMToken
+		stream   *Stream
+		template *Template
+		observer *Observer
+		ctx      = context.Background()
+		ignore   = func(*Access) Action { return ActionDefault }
 	)
 	before := callbacksHeld.Load()
 	for i, err := range []error{
@@ -250,6 +252,7 @@ func TestS04Nil(t *testing.T) {
 		second(vm.Region(0)), second(vm.OpenSerial(Serial{})), second(vm.ListenVsock(1)),
 		second(vm.AddVirtio(VirtioConfig{DeviceID: 42, Queues: 1, OnQueue: func(*VirtioDevice, int) {}})),
 		second(vm.Memory().ReadAt(make([]byte, 1), 0)), second((&VM{}).Wait(ctx)), (&VM{}).Start(),
+		second(template.Info()), second(template.Clone(CloneConfig{})), observer.Start(),
 	} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("call %d: %v", i, err)
@@ -259,7 +262,7 @@ func TestS04Nil(t *testing.T) {
 		t.Error("events of no VM")
 	}
 	for i, close := range []func() error{host.Close, vm.Close, (&VM{}).Close, loop.Close, report.Close, numa.Close,
-		token.Close, stream.Close} {
+		token.Close, stream.Close, template.Close, observer.Close} {
 		if err := close(); err != nil {
 			t.Errorf("close %d: %v", i, err)
 		}

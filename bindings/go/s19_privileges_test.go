@@ -21,7 +21,7 @@ func init() {
 
 const nobody = 65534
 
-// WithoutPrivileges runs a role as root.
+// AsRoot runs a role, or skips the test where the user is not root.
 func asRoot(t *testing.T, role string) {
 	t.Helper()
 	if os.Getuid() != 0 {

@@ -75,27 +75,6 @@ func firstExit(t *testing.T, host *Host, image *os.File) time.Duration {
 	return took
 }
 
-// Exits of the guest to a handler in Go: how many a second.
-func BenchmarkPortHandler(b *testing.B) {
-	host := openTestHost(b)
-	vm := newTestVM(b, host, VMConfig{}, guestStorm)
-	done := make(chan bool)
-	count := 0
-	_, err := vm.HandlePort(0x999, 1, func(*Access) Action {
-		if count++; count == b.N {
-			close(done)
-		}
-		return ActionResume
-	})
-	must(b, err)
-	must(b, vm.Build())
-	b.ResetTimer()
-	must(b, vm.Start())
-	<-done
-	b.StopTimer()
-	must(b, vm.Stop(seconds(b, 10)))
-}
-
 // Reading 64 MiB of guest memory, in pieces that stay in the cache, takes at most a tenth longer through a slice, and by
 // ReadAt, than memcpy takes.
 func TestSpeedOfReading(t *testing.T) {

@@ -69,7 +69,7 @@ func (t *Template) made(err error) (*Template, error) {
 // Close gives the template back; its clones go on. Closing it again does nothing.
 func (t *Template) Close() error {
 	defer runtime.KeepAlive(t)
-	if !t.handle.shut() {
+	if t == nil || !t.handle.shut() {
 		return nil
 	}
 	t.handle.drain(nothing) // which does not fail
@@ -92,6 +92,9 @@ func (t *Template) with(f func(c *cTemplate) error) error {
 
 // Call makes a call on the template unless it is closed.
 func (t *Template) call(function string, f func(c *cTemplate, detail **cError) C.int) error {
+	if t == nil {
+		return ErrClosed
+	}
 	return t.with(func(c *cTemplate) error {
 		var detail *cError
 		return check(function, f(c, &detail), detail)

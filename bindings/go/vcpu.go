@@ -144,7 +144,7 @@ func (e *Exit) answer(c *C.struct_nestvirt_exit) {
 // faster when a vCPU stays on its thread, so a loop of runs does well to call it. Run holds a thread all the time.
 func (v *VCPU) Run(exit *Exit) error {
 	if exit == nil {
-		return invalid("exit", "is nil")
+		return invalid("exit", "is nil; give it an &Exit{}")
 	}
 	if exit.c.size == 0 {
 		C.go_nestvirt_exit_init(&exit.c, C.sizeof_struct_nestvirt_exit)

@@ -196,7 +196,7 @@ func (d *VirtioDevice) Features() (uint64, error) {
 // Counter reads a number of the device: "faults", "ignored" or "notified".
 func (d *VirtioDevice) Counter(name string) (uint64, error) {
 	if name == "" {
-		return 0, invalid("name", "is empty")
+		return 0, invalid("name", "is empty; use faults, ignored or notified")
 	}
 	named, err := text("name", name)
 	if err != nil {

@@ -72,9 +72,6 @@ func (h *Host) NewVM(config VMConfig) (*VM, error) {
 		c.vcpus = vcpus
 	}
 	m := &machine{name: config.Name}
-	if m.name == "" {
-		m.name = "vm"
-	}
 	err = h.call("nestvirt_vm_new", func(host *C.struct_nestvirt_host, detail **cError) C.int {
 		return C.go_nestvirt_vm_new(host, &c, &m.c, detail)
 	})
@@ -86,6 +83,9 @@ func (h *Host) NewVM(config VMConfig) (*VM, error) {
 
 // NewVM is the VM of a machine that was just made.
 func newVM(m *machine) *VM {
+	if m.name == "" {
+		m.name = "vm"
+	}
 	m.events.init(m)
 	vm := &VM{m}
 	runtime.SetFinalizer(vm, func(vm *VM) { go vm.Close() }) // it may have to wait for vCPUs

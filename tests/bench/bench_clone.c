@@ -336,7 +336,7 @@ static uint64_t memory_of_clones(struct contenders *c)
     after = settled_bytes();
     for (size_t i = 0; i < MEMORY_VMS; i++)
         ours_free(&vms[i]);
-    return before > after ? (before - after) / MEMORY_VMS : 1;
+    return before > after ? (before - after) / MEMORY_VMS : 0;
 }
 
 static uint64_t memory_of_floor(struct contenders *c)
@@ -355,7 +355,7 @@ static uint64_t memory_of_floor(struct contenders *c)
     after = settled_bytes();
     for (size_t i = 0; i < MEMORY_VMS; i++)
         end_floor(c, &vms[i]);
-    return before > after ? (before - after) / MEMORY_VMS : 1;
+    return before > after ? (before - after) / MEMORY_VMS : 0;
 }
 
 /* Bytes stand where times do. */

@@ -105,5 +105,6 @@ int main(int argc, char **argv)
     free(vms);
     nestvirt_host_free(host);
     report.has_missed = running <= VMS_TARGET;
+    report.is_nonsense = running < VMS_TARGET / 2;
     return bench_end(&report);
 }

@@ -82,7 +82,8 @@ static int run_into(void *user_data)
         return 1;
     for (int round = 0; round < 3 && r == 0; round++) {
         r = fill(crowd, limit);
-        crowd_remove(crowd);
+        if (r == 0)
+            crowd_remove(crowd);
         if (r == 0 && crowd_add(crowd, &error) < 0)
             r = complain("no new VM after one was freed", nestvirt_error_get_message(error));
         if (r == 0 && crowd_find_bad(crowd) < crowd->count)
