@@ -205,7 +205,7 @@ class Runner:
             progress.end()
             raise KeyboardInterrupt
         progress.begin("waiting for the guest's first output")
-        with raw_mode(sys.stdin.fileno()) as is_raw:
+        with raw_mode(self._console.input) as is_raw:
             self.stats.start()
             self._vm.start()
             if self._options.timeout is not None:

@@ -25,7 +25,7 @@ class Console:
         self._ends: List[int] = list(ends)
         self._progress = progress
         self._pending = b""
-        self._input: Optional[int] = None if sys.stdin is None or sys.stdin.closed else sys.stdin.fileno()
+        self.input: Optional[int] = None if sys.stdin is None or sys.stdin.closed else sys.stdin.fileno()
         self._output = sys.stdout.fileno()
         self.escapes = 0
         self.bytes = 0
@@ -42,13 +42,13 @@ class Console:
             poll.register(other, select.POLLIN)
         if self._pending:
             poll.register(self._keys, select.POLLOUT)
-        elif self._input is not None:
-            poll.register(self._input, select.POLLIN)
+        elif self.input is not None:
+            poll.register(self.input, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(1000 if seconds is None else min(1000, int(seconds * 1000) + 1))}
         for end in list(self._ends):
             if end in ready:
                 self._show(end)
-        if self._input in ready and not self._pending:
+        if self.input in ready and not self._pending:
             self._read_keys(is_raw)
         self._send()
 
@@ -74,10 +74,10 @@ class Console:
             data = data[os.write(self._output, data):]
 
     def _read_keys(self, is_raw: bool) -> None:
-        assert self._input is not None
-        data = os.read(self._input, 4096)
+        assert self.input is not None
+        data = os.read(self.input, 4096)
         if not data:
-            self._input = None  # The end of a file or a pipe: the guest goes on.
+            self.input = None  # The end of a file or a pipe: the guest goes on.
         if is_raw and _ESCAPE in data:
             self.escapes += data.count(_ESCAPE)
             data = data.replace(_ESCAPE, b"")

@@ -10,6 +10,7 @@ from typing import Any, Optional, Set
 from . import _check
 from ._abi import nestvirt_ksm_settings, nestvirt_ksm_stats
 from ._constants import KSMAdvisor, KSMRunMode, KSMSetting, KSMStatsFlag
+from ._errors import Error
 from ._handle import Closable, Handle
 from ._library import call, struct
 
@@ -148,5 +149,11 @@ _held: Set[Handle] = set()  # Whose settings are to be put back when the program
 
 @atexit.register
 def _put_back() -> None:
+    failures = []
     for handle in list(_held):
-        handle.close()
+        try:
+            handle.close()
+        except Error as error:  # The other settings are put back all the same.
+            failures.append(error)
+    if failures:
+        raise failures[0]

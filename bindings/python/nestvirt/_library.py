@@ -67,7 +67,7 @@ class Library:
         return bound
 
     def _missing(self, name: str) -> Callable[..., Any]:
-        """What stands in for a function that is not there. One that only fills or names does nothing."""
+        """What stands in for a function that is not there: it raises UnsupportedError."""
         def refuse(*_: Any) -> Any:
             version = self._version_text()
             raise _errors.UnsupportedError(

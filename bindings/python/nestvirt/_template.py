@@ -4,11 +4,10 @@
 import ctypes
 import errno
 import os
-import tempfile
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator, Optional, Union
+from typing import TYPE_CHECKING, Iterator, Optional, Union
 
 from . import _check
 from ._abi import nestvirt_clone_config, nestvirt_template_info
@@ -188,6 +187,8 @@ def _replaced(file: File) -> Iterator[int]:
     name = os.fsdecode(path)
     if os.path.lexists(path) and not os.path.isfile(path):
         raise Error(-errno.EINVAL, f"{name}: is no regular file; name another one", object=name)
+    import tempfile  # Not for those who write no template: it takes milliseconds.
+
     try:
         fd, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + b".", dir=os.path.dirname(path))
     except OSError as error:

@@ -14,9 +14,9 @@ _FRAME_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def raw_mode(fd: int) -> Iterator[bool]:
+def raw_mode(fd: Optional[int]) -> Iterator[bool]:
     """Gives every key to the reader as it is, if fd is a terminal; puts its mode back in every case."""
-    if not os.isatty(fd):
+    if fd is None or not os.isatty(fd):
         yield False
         return
     before = termios.tcgetattr(fd)
