@@ -262,17 +262,34 @@ static int request(struct nv_probe *probe, pid_t tid)
     return probe->control->result == 0 ? -ESRCH : NV_MIN(probe->control->result, 0);
 }
 
+/*
+ * The kernel refuses task storage, as if memory were short, where another thread was interrupted on
+ * this CPU while it changed some: one that ends, or that clears up after another observer. It is
+ * done soon.
+ */
+static int request_patiently(struct nv_probe *probe, pid_t tid)
+{
+    enum { TRIES = 50, PAUSE_US = 1000 };
+    int r = request(probe, tid);
+
+    for (int i = 1; i < TRIES && (r == -ENOMEM || r == -EAGAIN); i++) {
+        usleep(PAUSE_US);
+        r = request(probe, tid);
+    }
+    return r;
+}
+
 int nv_probe_watch(struct nv_probe *probe, pid_t tid, uint32_t id)
 {
     probe->control->request = NV_WATCH_ADD;
     probe->control->vm = id;
-    return request(probe, tid);
+    return request_patiently(probe, tid);
 }
 
 void nv_probe_ignore(struct nv_probe *probe, pid_t tid)
 {
     probe->control->request = NV_WATCH_REMOVE;
-    request(probe, tid);
+    request_patiently(probe, tid);
 }
 
 static void add_up(struct nv_wait_sums *sums, const struct nv_wait_sums *more)

@@ -289,8 +289,9 @@ int nv_on_request(uint64_t *arguments)
     if (nv_control.request == NV_WATCH_ADD) {
         nv_control.result = watch(task, nv_control.vm);
     } else if (nv_control.request == NV_WATCH_REMOVE) {
-        bpf_task_storage_delete(&nv_threads, task);
-        nv_control.result = 1;
+        /* EBUSY: not at this moment, which is EAGAIN here. Without storage there is nothing to do.
+         */
+        nv_control.result = bpf_task_storage_delete(&nv_threads, task) == -16 ? -11 : 1;
     }
     return 0;
 }
