@@ -40,7 +40,7 @@ int nv_boot_check_file(int fd, const char *what, uint64_t *ret_size,
 int nv_image_open(int fd, const char *name, struct nv_image *ret_image,
                   struct nestvirt_error **ret_error)
 {
-    uint64_t size;
+    uint64_t size = 0;
     int r = nv_boot_check_file(fd, name, &size, ret_error);
 
     if (r < 0)

@@ -24,9 +24,9 @@ class VMBase:
         with self._handle.gate():
             return call(function, self._handle.pointer, *arguments)
 
-    def _give(self, function: str, before: Any, trampoline: Any, callback: Any, extra: Any = None) -> int:
+    def _give(self, function: str, before: Any, trampoline: Any, callback: Any) -> int:
         """Calls one that takes a callback as fn, user_data and free_data, behind the arguments `before`."""
-        number = add(self, callback, extra)
+        number = add(self, callback)
         try:
             return self._call(function, *before, trampoline, number, free_data)
         except BaseException:

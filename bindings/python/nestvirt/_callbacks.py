@@ -26,24 +26,23 @@ _RESUME, _STOP, _DEFAULT = int(Action.RESUME), int(Action.STOP), int(Action.DEFA
 
 
 class Slot:
-    """A function of the program, the VM that it is for, and what else it is given."""
+    """A function of the program, and the VM that it is for."""
 
-    __slots__ = ("function", "vm", "extra", "__weakref__")
+    __slots__ = ("function", "vm", "__weakref__")
 
-    def __init__(self, function: Callable[..., Any], vm: "VMBase", extra: Any = None) -> None:
+    def __init__(self, function: Callable[..., Any], vm: "VMBase") -> None:
         self.function = function
         self.vm = weakref.ref(vm)
-        self.extra = extra
 
 
 _numbers = itertools.count(1)
 _slots: Dict[int, "weakref.ref[Slot]"] = {}
 
 
-def add(vm: "VMBase", function: Callable[..., Any], extra: Any = None) -> int:
+def add(vm: "VMBase", function: Callable[..., Any]) -> int:
     """Makes a slot; its number is the user_data."""
     number = next(_numbers)
-    slot = Slot(function, vm, extra)
+    slot = Slot(function, vm)
     vm._slots[number] = slot
     _slots[number] = weakref.ref(slot)
     return number
