@@ -50,18 +50,6 @@ struct neighbour {
     pthread_t thread;
 };
 
-/*
- * Among 200 that spin a turn comes twice a second. The test itself does not wait for one, nor does
- * a neighbour that is to be paused; without the right to this all takes longer. What a thread
- * starts is not the same.
- */
-static void come_first(pid_t tid, bool on)
-{
-    const struct sched_param param = { .sched_priority = on ? 1 : 0 };
-
-    sched_setscheduler(tid, (on ? SCHED_FIFO : SCHED_OTHER) | SCHED_RESET_ON_FORK, &param);
-}
-
 static void *start_again_and_again(void *argument)
 {
     struct neighbour *neighbour = argument;
@@ -82,7 +70,7 @@ static void hurry(const struct neighbour *neighbour, bool on)
     nestvirt_thread_info_init(&info, sizeof(info));
     for (uint32_t i = 0; nestvirt_thread_get(neighbour->vm, i, &info, NULL) == 0; i++)
         if (info.kind == NESTVIRT_THREAD_VCPU)
-            come_first(info.tid, on);
+            crowd_come_first(info.tid, on);
 }
 
 static void run(struct neighbour *neighbour)
@@ -390,7 +378,7 @@ Suite *nv_test_suite(void)
     TCase *tcase = support_case(suite, "neighbours", 120);
 
     host = support_host();
-    come_first(0, true);
+    crowd_come_first(0, true);
     tcase_add_checked_fixture(tcase, move_in, move_out);
     tcase_add_test(tcase, test_triple_faults_in_a_loop);
     tcase_add_test(tcase, test_starts_and_triple_faults);
