@@ -72,11 +72,13 @@ static void do_default(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit)
 
 /*
  * Nobody of ours handles this exit: it goes to the caller (manual), to the callback, or to its
- * default. For reads the answer is in exit->data afterwards.
+ * default. For reads the answer is in exit->data afterwards. What KVM leaves of a vCPU after a
+ * triple fault is not defined: going on would lead here again, for ever.
  */
 static enum nv_step unhandled(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit)
 {
     struct nv_group *group = vcpu->group;
+    const uint32_t reason = exit->reason;
     int32_t action = NESTVIRT_ACTION_DEFAULT;
 
     if (nv_log_allowed(&vcpu->unhandled_limit))
@@ -85,6 +87,15 @@ static enum nv_step unhandled(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *
         return NV_STEP_DELIVER;
     if (group->exit_fn)
         action = group->exit_fn(group->exit_data, exit);
+    exit->reason = reason; /* whatever the handler has made of it */
+    if (action == NESTVIRT_ACTION_RESUME && reason == NESTVIRT_EXIT_SHUTDOWN) {
+        nv_log(
+            group->log, NESTVIRT_LOG_ERROR,
+            "vm %s: vcpu %u: the exit handler resumes after a triple fault, which cannot be; the "
+            "run ends",
+            group->name, vcpu->index);
+        action = NESTVIRT_ACTION_DEFAULT;
+    }
     if (action == NESTVIRT_ACTION_STOP)
         nv_group_end_reason(group, NESTVIRT_RESULT_STOPPED, vcpu->index);
     else if (action != NESTVIRT_ACTION_RESUME)
