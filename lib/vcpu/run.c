@@ -89,11 +89,9 @@ static enum nv_step unhandled(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *
         action = group->exit_fn(group->exit_data, exit);
     exit->reason = reason; /* whatever the handler has made of it */
     if (action == NESTVIRT_ACTION_RESUME && reason == NESTVIRT_EXIT_SHUTDOWN) {
-        nv_log(
-            group->log, NESTVIRT_LOG_ERROR,
-            "vm %s: vcpu %u: the exit handler resumes after a triple fault, which cannot be; the "
-            "run ends",
-            group->name, vcpu->index);
+        nv_log(group->log, NESTVIRT_LOG_ERROR,
+               "vm %s: vcpu %u: its handler resumes after a triple fault, where none can go on",
+               group->name, vcpu->index);
         action = NESTVIRT_ACTION_DEFAULT;
     }
     if (action == NESTVIRT_ACTION_STOP)
