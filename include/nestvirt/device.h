@@ -136,7 +136,7 @@ struct nestvirt_ioeventfd_config {
     uint32_t size;
     uint32_t flags;    /* NESTVIRT_IOEVENTFD_* */
     uint32_t space;    /* NESTVIRT_SPACE_* */
-    uint32_t length;   /* bytes of the write: 1, 2, 4, 8; 0 any (without DATAMATCH) */
+    uint32_t length;   /* bytes of the write: 1, 2, 4, 8; 0 any (MMIO without DATAMATCH) */
     uint64_t address;  /* port or guest physical address */
     uint64_t value;    /* with DATAMATCH */
     int32_t fd;        /* an eventfd, duplicated */

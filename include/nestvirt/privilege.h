@@ -127,7 +127,9 @@ void nestvirt_need_init(struct nestvirt_need *need, size_t caller_size);
  * and need what they need. It does not cover a start after a stop, which needs what build needs,
  * placing threads, nodes and merging of memory that a VM has (nestvirt_memory_set_numa() and the
  * like, which read sysfs and may load libnuma), control groups, reports and the host's settings,
- * nor nestvirt_vm_remove_privileges() itself.
+ * nor nestvirt_vm_remove_privileges() itself. Of templates it covers a clone that is built, from
+ * its start to its end, but not making, writing or opening a template, and of observers (observe.h)
+ * nothing: a VM that is observed is freed, and its figures are read, on a thread without a filter.
  * Errors: -ENOENT behind the last, -EFAULT, -EINVAL for a bad size.
  */
 int nestvirt_privilege_get_need(uint32_t position, struct nestvirt_need *need,

@@ -247,7 +247,9 @@ int nestvirt_vm_get_event_fd(struct nestvirt_vm *vm, struct nestvirt_error **ret
 
 /*
  * Takes the oldest event: 1 if event was filled, 0 if none waits. At most 64 wait; events before
- * the first call are kept too. Any state.
+ * the first call are kept too. What comes when the queue is full is dropped and counted
+ * (NESTVIRT_EVENT_LOST, behind all others), but for NESTVIRT_EVENT_STOPPED, which takes the place
+ * of the newest of another kind. What a guest can cause gets half of the queue. Any state.
  */
 int nestvirt_vm_next_event(struct nestvirt_vm *vm, struct nestvirt_event *event,
                            struct nestvirt_error **ret_error);
@@ -264,7 +266,10 @@ enum {
  * errors, debug exits. It runs on the vCPU's thread and may use the vCPU (registers,
  * nestvirt_vcpu_inject_exception(), nestvirt_vcpu_skip()). For a read it may put the value in
  * exit->data and answer RESUME. Defaults: unclaimed reads give all ones and writes are dropped; an
- * internal error ends the run. free_data as for nestvirt_vm_set_log(). State new or built.
+ * internal error ends the run. After a triple fault (NESTVIRT_EXIT_SHUTDOWN) a vCPU cannot go on,
+ * for KVM leaves its state undefined: RESUME ends the run there as DEFAULT does, with
+ * NESTVIRT_RESULT_TRIPLE_FAULT, and logs an error. free_data as for nestvirt_vm_set_log(). State
+ * new or built.
  */
 int nestvirt_vm_set_exit_handler(struct nestvirt_vm *vm,
                                  int32_t (*fn)(void *user_data, struct nestvirt_exit *exit),

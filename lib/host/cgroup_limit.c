@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/util.h"
 #include "host/facts.h"
 
 enum { PATH_LENGTH = 1024, DEPTH_MAX = 64 };
@@ -13,22 +14,46 @@ enum { PATH_LENGTH = 1024, DEPTH_MAX = 64 };
 /* Version 1 says "no limit" by the largest number of whole pages. */
 #define LARGE (1ull << 62)
 
+/*
+ * A line of memory.stat: parts halves of it count as used but come back under pressure. As the
+ * kernel estimates MemAvailable: the whole file cache, without what has to be written first, and
+ * half of the slabs that can shrink. Locked pages and tmpfs are in neither list of files.
+ */
+struct share {
+    const char *key;
+    int parts;
+};
+
+enum { SHARES = 5, WHOLE = 2 };
+
 struct names {
     const char *controller;
     const char *limit;
     const char *used;
-    const char *cache; /* in memory.stat: what counts as used but can be dropped */
+    struct share shares[SHARES];
 };
 
 static const struct names version_1[] = {
-    [NV_LIMITED_PIDS] = { "pids", "pids.max", "pids.current", NULL },
-    [NV_LIMITED_MEMORY] = { "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                            "total_inactive_file" },
+    [NV_LIMITED_PIDS] = { "pids", "pids.max", "pids.current", { { NULL, 0 } } },
+    [NV_LIMITED_MEMORY] = { "memory",
+                            "memory.limit_in_bytes",
+                            "memory.usage_in_bytes",
+                            { { "total_active_file", WHOLE },
+                              { "total_inactive_file", WHOLE },
+                              { "total_dirty", -WHOLE },
+                              { "total_writeback", -WHOLE } } },
 };
 
 static const struct names version_2[] = {
-    [NV_LIMITED_PIDS] = { "pids", "pids.max", "pids.current", NULL },
-    [NV_LIMITED_MEMORY] = { "memory", "memory.max", "memory.current", "inactive_file" },
+    [NV_LIMITED_PIDS] = { "pids", "pids.max", "pids.current", { { NULL, 0 } } },
+    [NV_LIMITED_MEMORY] = { "memory",
+                            "memory.max",
+                            "memory.current",
+                            { { "active_file", WHOLE },
+                              { "inactive_file", WHOLE },
+                              { "file_dirty", -WHOLE },
+                              { "file_writeback", -WHOLE },
+                              { "slab_reclaimable", 1 } } },
 };
 
 /* The process's cgroups; "": none. */
@@ -76,32 +101,46 @@ static bool read_number(const struct nv_tree *tree, const char *folder, const ch
     return true;
 }
 
-struct statistic {
-    const char *key;
-    uint64_t value;
+struct cache {
+    const struct share *shares;
+    uint64_t clean;
+    uint64_t busy;
 };
 
-static int match_statistic(void *data, const char *line)
+static int match_share(void *data, const char *line)
 {
-    struct statistic *statistic = data;
-    size_t length = strlen(statistic->key);
+    struct cache *cache = data;
 
-    return strncmp(line, statistic->key, length) == 0 && line[length] == ' ' &&
-           nv_facts_number(line + length, &statistic->value);
+    for (int i = 0; i < SHARES && cache->shares[i].key; i++) {
+        const struct share *share = &cache->shares[i];
+        size_t length = strlen(share->key);
+        uint64_t value;
+
+        if (strncmp(line, share->key, length) != 0 || line[length] != ' ' ||
+            !nv_facts_number(line + length, &value) || value >= LARGE)
+            continue;
+        if (share->parts > 0)
+            cache->clean += value / WHOLE * (uint64_t)share->parts;
+        else
+            cache->busy += value;
+        break;
+    }
+    return 0;
 }
 
 static uint64_t read_used(const struct nv_tree *tree, const char *folder, const char *path,
                           const struct names *names)
 {
-    struct statistic cache = { .key = names->cache };
+    struct cache cache = { .shares = names->shares };
     char name[PATH_LENGTH + 128];
     uint64_t used = 0;
 
     if (!read_number(tree, folder, path, names->used, &used))
         return 0;
     snprintf(name, sizeof(name), "%s%s/memory.stat", folder, path);
-    if (names->cache && nv_facts_lines(tree, name, match_statistic, &cache) == 1)
-        used -= cache.value < used ? cache.value : used;
+    if (names->shares[0].key && nv_facts_lines(tree, name, match_share, &cache) >= 0 &&
+        cache.clean > cache.busy)
+        used -= NV_MIN(cache.clean - cache.busy, used);
     return used;
 }
 

@@ -19,6 +19,7 @@
 #include "core/util.h"
 #include "host/file.h"
 #include "observe/object.h"
+#include "observe/patience.h"
 
 static const char object_name[] = "BPF program";
 
@@ -243,8 +244,9 @@ void nv_probe_remove(struct nv_probe *probe, uint32_t id)
 }
 
 /* Lets the program see one thread, which it treats as the control says. */
-static int request(struct nv_probe *probe, pid_t tid)
+static int request(void *user_data, pid_t tid)
 {
+    struct nv_probe *probe = user_data;
     union bpf_iter_link_info which = { .task.tid = (uint32_t)tid };
     LIBBPF_OPTS(bpf_link_create_opts, options, .iter_info = &which, .iter_info_len = sizeof(which));
     NV_AUTO_FD link = probe->bpf.bpf_link_create(probe->iterator_fd, 0, BPF_TRACE_ITER, &options);
@@ -262,34 +264,17 @@ static int request(struct nv_probe *probe, pid_t tid)
     return probe->control->result == 0 ? -ESRCH : NV_MIN(probe->control->result, 0);
 }
 
-/*
- * The kernel refuses task storage, as if memory were short, where another thread was interrupted on
- * this CPU while it changed some: one that ends, or that clears up after another observer. It is
- * done soon.
- */
-static int request_patiently(struct nv_probe *probe, pid_t tid)
-{
-    enum { TRIES = 50, PAUSE_US = 1000 };
-    int r = request(probe, tid);
-
-    for (int i = 1; i < TRIES && (r == -ENOMEM || r == -EAGAIN); i++) {
-        usleep(PAUSE_US);
-        r = request(probe, tid);
-    }
-    return r;
-}
-
 int nv_probe_watch(struct nv_probe *probe, pid_t tid, uint32_t id)
 {
     probe->control->request = NV_WATCH_ADD;
     probe->control->vm = id;
-    return request_patiently(probe, tid);
+    return nv_ask_patiently(request, probe, tid);
 }
 
 void nv_probe_ignore(struct nv_probe *probe, pid_t tid)
 {
     probe->control->request = NV_WATCH_REMOVE;
-    request_patiently(probe, tid);
+    nv_ask_patiently(request, probe, tid);
 }
 
 static void add_up(struct nv_wait_sums *sums, const struct nv_wait_sums *more)

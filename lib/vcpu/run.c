@@ -72,11 +72,13 @@ static void do_default(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit)
 
 /*
  * Nobody of ours handles this exit: it goes to the caller (manual), to the callback, or to its
- * default. For reads the answer is in exit->data afterwards.
+ * default. For reads the answer is in exit->data afterwards. What KVM leaves of a vCPU after a
+ * triple fault is not defined: going on would lead here again, for ever.
  */
 static enum nv_step unhandled(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit)
 {
     struct nv_group *group = vcpu->group;
+    const uint32_t reason = exit->reason;
     int32_t action = NESTVIRT_ACTION_DEFAULT;
 
     if (nv_log_allowed(&vcpu->unhandled_limit))
@@ -85,6 +87,13 @@ static enum nv_step unhandled(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *
         return NV_STEP_DELIVER;
     if (group->exit_fn)
         action = group->exit_fn(group->exit_data, exit);
+    exit->reason = reason; /* whatever the handler has made of it */
+    if (action == NESTVIRT_ACTION_RESUME && reason == NESTVIRT_EXIT_SHUTDOWN) {
+        nv_log(group->log, NESTVIRT_LOG_ERROR,
+               "vm %s: vcpu %u: its handler resumes after a triple fault, where none can go on",
+               group->name, vcpu->index);
+        action = NESTVIRT_ACTION_DEFAULT;
+    }
     if (action == NESTVIRT_ACTION_STOP)
         nv_group_end_reason(group, NESTVIRT_RESULT_STOPPED, vcpu->index);
     else if (action != NESTVIRT_ACTION_RESUME)
@@ -314,32 +323,11 @@ enum nv_step nv_vcpu_run(struct nestvirt_vcpu *vcpu, struct nestvirt_exit *exit)
     return step;
 }
 
-/* A device that has to wait for its disk says so again and again; so long at most. */
-enum { SETTLE_MS = 10000 };
-
-int nv_vcpu_settle(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error)
-{
-    const uint64_t deadline_ns = nv_now_ns() + SETTLE_MS * 1000000ull;
-    struct nestvirt_exit exit = { .size = sizeof(exit) };
-    int r;
-
-    while (vcpu->has_again && nv_now_ns() < deadline_ns)
-        vcpu->has_again = handle_exit(vcpu, &exit) == NV_STEP_AGAIN;
-    if (vcpu->has_again || vcpu->awaits_answer)
-        return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s,
-                       vcpu->has_again ? "try again when its disk is idle"
-                                       : "answer it with nestvirt_vcpu_run, then pause",
-                       "an access of the guest is not finished");
-    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    r = vcpu->group->host->ops->ioctl(vcpu->fd, KVM_RUN, NULL);
-    nv_vcpu_absorb(vcpu);
-    if (r == -EINTR || r == -EAGAIN)
-        return 0;
-    return nv_fail(ret_error, -EBUSY, nv_vcpu_name(vcpu).s, "resume the VM and try again",
-                   "did not complete its last instruction");
-}
-
-int nv_vcpu_run_nothing(struct nestvirt_vcpu *vcpu)
+/*
+ * KVM_RUN that completes the last exit and enters no guest. A kick that waits, as that of a cancel
+ * does, goes on waiting.
+ */
+static int complete(struct nestvirt_vcpu *vcpu)
 {
     uint8_t was_kicked;
     int r;
@@ -349,5 +337,36 @@ int nv_vcpu_run_nothing(struct nestvirt_vcpu *vcpu)
     vcpu->run->immediate_exit = 1;
     r = vcpu->group->host->ops->ioctl(vcpu->fd, KVM_RUN, NULL);
     vcpu->run->immediate_exit = was_kicked;
+    return r;
+}
+
+int nv_vcpu_settle(struct nestvirt_vcpu *vcpu, uint64_t deadline_ns,
+                   struct nestvirt_error **ret_error)
+{
+    const struct nv_text name = nv_vcpu_name(vcpu);
+    struct nestvirt_exit exit = { .size = sizeof(exit) };
+    int r;
+
+    if (vcpu->awaits_answer)
+        return nv_fail(ret_error, -EBUSY, name.s, "answer it with nestvirt_vcpu_run, then pause",
+                       "an access of the guest is not finished");
+    while (vcpu->has_again && handle_exit(vcpu, &exit) == NV_STEP_AGAIN)
+        if (nv_now_ns() >= deadline_ns)
+            return nv_fail(ret_error, -EBUSY, name.s, "try again when its disk is idle",
+                           "an access of the guest is not finished");
+    vcpu->has_again = false;
+    r = complete(vcpu);
+    if (r == -EINTR || r == -EAGAIN)
+        return 0;
+    /* The instruction goes on to its next access, which may be for a handler of the caller's. */
+    vcpu->has_again = r >= 0;
+    return nv_fail(ret_error, -EBUSY, name.s, "resume the VM, pause it and try again",
+                   "is in the middle of an instruction");
+}
+
+int nv_vcpu_run_nothing(struct nestvirt_vcpu *vcpu)
+{
+    int r = complete(vcpu);
+
     return r == -EAGAIN || r == -ENOMEM ? r : 0; /* others belong to the run */
 }

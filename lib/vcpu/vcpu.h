@@ -46,7 +46,7 @@ struct nestvirt_vcpu {
 
     /* Touched by the runner alone. */
     uint32_t io_position; /* element of a string port access under way */
-    bool has_again;       /* an access is to be done again before the vCPU goes on */
+    bool has_again;       /* the last exit is to be handled (again) before the vCPU goes on */
     bool awaits_answer;   /* a read exit went to the caller; its data comes with the next run */
     bool is_halted;       /* HLT without an interrupt chip: nothing will wake it */
     struct nv_log_limit unhandled_limit;
@@ -218,8 +218,13 @@ int nv_vcpu_save(struct nestvirt_vcpu *vcpu, struct nv_writer *writer,
 int nv_vcpu_load(struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
                  struct nestvirt_error **ret_error);
 
-/* Completes the access that a parked vCPU came out with (run.c): 0, -EBUSY as above. */
-int nv_vcpu_settle(struct nestvirt_vcpu *vcpu, struct nestvirt_error **ret_error);
+/*
+ * Completes the access that a parked vCPU came out with (run.c): 0, -EBUSY as above, or if a device
+ * is not done with it by deadline_ns (CLOCK_MONOTONIC), or if the instruction makes one more, which
+ * is done when the vCPU goes on. Nothing is lost, and a cancel stays.
+ */
+int nv_vcpu_settle(struct nestvirt_vcpu *vcpu, uint64_t deadline_ns,
+                   struct nestvirt_error **ret_error);
 
 /* Puts the boot vCPU in its start state. */
 int nv_vcpu_set_start(struct nestvirt_vcpu *vcpu, const struct nv_cpu_start *start,

@@ -31,6 +31,23 @@ static bool is_from_guest(uint32_t kind)
     return kind == NESTVIRT_EVENT_UNHANDLED_EXIT || kind == NESTVIRT_EVENT_IO_ERROR;
 }
 
+static struct nestvirt_event *event_at(struct nv_events *events, uint32_t position)
+{
+    return &events->queue[(events->start + position) % NV_EVENTS_MAX];
+}
+
+/* Takes out the newest event that is not the end of a run; if all are, the oldest. */
+static void make_room(struct nv_events *events)
+{
+    uint32_t i = events->count - 1;
+
+    while (i > 0 && event_at(events, i)->kind == NESTVIRT_EVENT_STOPPED)
+        i--;
+    for (; i + 1 < events->count; i++)
+        *event_at(events, i) = *event_at(events, i + 1);
+    events->count--;
+}
+
 void nv_events_push(struct nv_events *events, uint32_t kind, uint32_t vcpu,
                     const uint64_t values[4])
 {
@@ -40,9 +57,11 @@ void nv_events_push(struct nv_events *events, uint32_t kind, uint32_t vcpu,
     /* What a guest can cause leaves room for what its owner must know. */
     if (events->count >= (is_from_guest(kind) ? NV_EVENTS_MAX / 2u : (uint32_t)NV_EVENTS_MAX)) {
         events->lost++;
-        return;
+        if (kind != NESTVIRT_EVENT_STOPPED)
+            return;
+        make_room(events);
     }
-    event = &events->queue[(events->start + events->count++) % NV_EVENTS_MAX];
+    event = event_at(events, events->count++);
     *event = (struct nestvirt_event){
         .size = sizeof(*event), .kind = kind, .vcpu = vcpu, .time_ns = nv_now_ns()
     };

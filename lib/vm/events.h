@@ -22,7 +22,10 @@ struct nv_events {
 void nv_events_init(struct nv_events *events);
 void nv_events_destroy(struct nv_events *events);
 
-/* Queues an event; when the queue is full, counts it as lost. Any thread. */
+/*
+ * Queues an event; when the queue is full, counts it as lost, or for one that tells of the end of a
+ * run the newest of another kind. Any thread.
+ */
 void nv_events_push(struct nv_events *events, uint32_t kind, uint32_t vcpu,
                     const uint64_t values[4]);
 

@@ -39,7 +39,10 @@ struct need {
         .roles = (ROLES), .kind = NESTVIRT_NEED_FD, .name = (NAME), .why = (WHY) \
     }
 
-/* A test lets all devices and engines run under filters made of this. */
+/*
+ * A test lets all devices and engines run under filters made of this, and a clone. Templates and
+ * observers are not in it, as privilege.h says: they copy files, read /proc and talk to BPF.
+ */
 static const struct need needs[] = {
     /* Every thread, mostly by the C library. */
     CALL(futex, ALL, "locks and conditions"),

@@ -11,7 +11,7 @@
 enum { CONFIG_RECORD = NV_RECORD('V', 'M', 'C', 'F'), CONFIG_VERSION = 1 };
 enum { MACHINE_RECORD = NV_RECORD('M', 'A', 'C', 'H'), MACHINE_VERSION = 1 };
 
-/* What a disk of the host may take to finish the requests under way. */
+/* What disks of the host may take, all together, to finish the requests under way. */
 static const uint64_t SETTLE_NS = 10000000000ull;
 
 /* --- Saving --- */
@@ -125,7 +125,7 @@ static int settle(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     int r = 0;
 
     for (uint32_t i = 0; i < vm->group.count && vm->state == NESTVIRT_STATE_PAUSED && r >= 0; i++)
-        r = nv_vcpu_settle(&vm->group.vcpus[i], ret_error);
+        r = nv_vcpu_settle(&vm->group.vcpus[i], deadline_ns, ret_error);
     for (uint32_t i = 0; i < vm->device_count && r >= 0; i++)
         r = nv_device_settle(vm->devices[i], deadline_ns, ret_error);
     return r;

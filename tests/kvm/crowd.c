@@ -3,6 +3,7 @@
 #include "crowd.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -26,6 +27,13 @@ static const uint8_t busy[] = {
     0x66, 0xff, 0x06, 0x00, 0x30, /* again: incl 0x3000 */
     0xeb, 0xf9,                   /* jmp again */
 };
+
+void crowd_come_first(pid_t tid, bool on)
+{
+    const struct sched_param param = { .sched_priority = on ? 1 : 0 };
+
+    sched_setscheduler(tid, (on ? SCHED_FIFO : SCHED_OTHER) | SCHED_RESET_ON_FORK, &param);
+}
 
 struct crowd *crowd_new(struct nestvirt_host *host, uint64_t memory, bool is_busy)
 {

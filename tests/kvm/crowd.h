@@ -34,6 +34,13 @@ int crowd_add(struct crowd *crowd, struct nestvirt_error **ret_error);
 uint32_t crowd_progress(const struct crowd *crowd, uint32_t number);
 bool crowd_has_run(const struct crowd *crowd, uint32_t number);
 
+/*
+ * What is measured in milliseconds, or takes turns very often, goes before what else the machine
+ * does, where that is permitted; elsewhere all takes longer. tid 0: this thread. What the thread
+ * starts does not.
+ */
+void crowd_come_first(pid_t tid, bool on);
+
 /* The first VM that is not running or whose guest has not run; crowd->count if all are well. */
 uint32_t crowd_find_bad(const struct crowd *crowd);
 

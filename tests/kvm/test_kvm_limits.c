@@ -6,7 +6,6 @@
  * Each has a process of its own, on which the limit is set.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,90 +13,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "cgroup_dir.h"
-#include "crowd.h"
+#include "limit.h"
 #include "support.h"
 
 enum {
-    AT_LEAST = 5, /* VMs before the limit */
-    MEMORY = 4 << 20,
     OTHER_USER = 54321, /* one that has no threads */
     PAGE = 4096
 };
-
-/* What a child does before its VMs, and what the one too many answers. */
-struct limit {
-    int (*set)(void); /* 0, or why it cannot be set */
-    int code;
-    const char *text;
-    uint64_t memory;
-    const char *group; /* to join */
-};
-
-static int kvm_fd;
-
-static int complain(const char *what, const char *more)
-{
-    printf("%s: %s\n", what, more ? more : "");
-    return 1;
-}
-
-/* Makes VMs until one fails; checks how. */
-static int fill(struct crowd *crowd, const struct limit *limit)
-{
-    struct nestvirt_error *error = NULL;
-    const char *text;
-    int r;
-
-    do
-        r = crowd_add(crowd, &error);
-    while (r == 0);
-    text = nestvirt_error_get_message(error);
-    printf("VM %u: %d: %s\n", crowd->count, r, text);
-    if (r != limit->code || !strstr(text, limit->text))
-        return complain("no such error, but", text);
-    nestvirt_error_free(error);
-    if (crowd->count < AT_LEAST)
-        return complain("too few VMs", NULL);
-    return crowd_find_bad(crowd) < crowd->count ? complain("not all VMs live on", NULL) : 0;
-}
-
-/* In the child. */
-static int run_into(void *user_data)
-{
-    const struct limit *limit = user_data;
-    struct nestvirt_host *host;
-    struct nestvirt_error *error = NULL;
-    struct crowd *crowd;
-    int r = 0;
-
-    if (limit->group && dprintf(open(limit->group, O_WRONLY), "%d\n", getpid()) < 0)
-        return complain(limit->group, strerror(errno));
-    if (limit->set && limit->set() != 0)
-        return complain("the limit cannot be set", strerror(errno));
-    if (nestvirt_host_open_fd(kvm_fd, &host, &error) < 0)
-        return complain("host", nestvirt_error_get_message(error));
-    crowd = crowd_new(host, limit->memory ? limit->memory : MEMORY, false);
-    if (!crowd)
-        return 1;
-    for (int round = 0; round < 3 && r == 0; round++) {
-        r = fill(crowd, limit);
-        if (r == 0)
-            crowd_remove(crowd);
-        if (r == 0 && crowd_add(crowd, &error) < 0)
-            r = complain("no new VM after one was freed", nestvirt_error_get_message(error));
-        if (r == 0 && crowd_find_bad(crowd) < crowd->count)
-            r = complain("the new VM does not run", NULL);
-    }
-    crowd_free(crowd);
-    nestvirt_host_free(host);
-    return r;
-}
-
-static void check(const struct limit *limit)
-{
-    ck_assert_int_eq(crowd_run_child(run_into, (void *)limit), 0);
-}
 
 static int set_limit(int resource, rlim_t value)
 {
@@ -113,7 +35,7 @@ static int set_files(void)
 
 START_TEST(test_fault_12_open_files)
 {
-    check(&(struct limit){ .set = set_files, .code = -EMFILE, .text = "ulimit -n" });
+    limit_check(&(struct limit){ .set = set_files, .code = -EMFILE, .text = "ulimit -n" });
 }
 END_TEST
 
@@ -134,7 +56,7 @@ static int set_even_threads(void)
 
 START_TEST(test_misuse_11_threads_of_a_user)
 {
-    check(&(struct limit){ .set = set_even_threads, .code = -EAGAIN, .text = "ulimit -u" });
+    limit_check(&(struct limit){ .set = set_even_threads, .code = -EAGAIN, .text = "ulimit -u" });
 }
 END_TEST
 
@@ -147,26 +69,7 @@ START_TEST(test_misuse_11_thread_of_kvm)
 {
     struct limit limit = { .set = set_odd_threads, .code = -EAGAIN, .text = "ulimit -u" };
 
-    check(&limit);
-}
-END_TEST
-
-START_TEST(test_fault_13_threads_of_a_cgroup)
-{
-    struct limit limit = { .code = -EAGAIN, .text = "pids.max" };
-    const char *mount = cgroup_dir_mount("pids");
-    char tasks[256];
-
-    if (!mount) {
-        printf("no pids controller of version 1 is mounted here: not tested\n");
-        return;
-    }
-    limit.group = cgroup_dir_make(mount, "pids");
-    cgroup_dir_put(limit.group, "pids.max", "40");
-    snprintf(tasks, sizeof(tasks), "%s/cgroup.procs", limit.group);
-    limit.group = tasks;
-    check(&limit);
-    cgroup_dir_remove();
+    limit_check(&limit);
 }
 END_TEST
 
@@ -193,7 +96,8 @@ static int use_mappings(void)
 
 START_TEST(test_fault_mappings)
 {
-    check(&(struct limit){ .set = use_mappings, .code = -ENOMEM, .text = "vm.max_map_count" });
+    limit_check(
+        &(struct limit){ .set = use_mappings, .code = -ENOMEM, .text = "vm.max_map_count" });
 }
 END_TEST
 
@@ -210,28 +114,8 @@ static int set_addresses(void)
 
 START_TEST(test_fault_11_address_space)
 {
-    check(&(struct limit){
+    limit_check(&(struct limit){
         .set = set_addresses, .code = -ENOMEM, .text = "ulimit -v", .memory = 24 << 20 });
-}
-END_TEST
-
-/* Past it the kernel would end the process. */
-START_TEST(test_fault_13_memory_of_a_cgroup)
-{
-    struct limit limit = { .code = -ENOMEM, .text = "cgroup", .memory = 512 << 20 };
-    const char *mount = cgroup_dir_mount("memory");
-    char tasks[256];
-
-    if (!mount) {
-        printf("no memory controller of version 1 is mounted here: not tested\n");
-        return;
-    }
-    limit.group = cgroup_dir_make(mount, "memory");
-    cgroup_dir_put(limit.group, "memory.limit_in_bytes", "134217728");
-    snprintf(tasks, sizeof(tasks), "%s/cgroup.procs", limit.group);
-    limit.group = tasks;
-    check(&limit);
-    cgroup_dir_remove();
 }
 END_TEST
 
@@ -261,16 +145,13 @@ Suite *nv_test_suite(void)
 
     nestvirt_host_free(support_host());
     if (geteuid() != 0)
-        support_skip("setting limits of another user and of control groups needs root");
-    kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    cgroup_dir_begin();
+        support_skip("setting limits of another user needs root");
+    limit_begin();
     tcase_add_test(tcase, test_fault_12_open_files);
     tcase_add_test(tcase, test_misuse_11_threads_of_a_user);
     tcase_add_test(tcase, test_misuse_11_thread_of_kvm);
-    tcase_add_test(tcase, test_fault_13_threads_of_a_cgroup);
     tcase_add_test(tcase, test_fault_mappings);
     tcase_add_test(tcase, test_fault_11_address_space);
-    tcase_add_test(tcase, test_fault_13_memory_of_a_cgroup);
     tcase_add_test(tcase, test_prefault_beyond_memory);
     return suite;
 }

@@ -168,17 +168,6 @@ START_TEST(test_cycles_leave_nothing)
 }
 END_TEST
 
-/*
- * What is measured in milliseconds, or takes turns very often, goes before what else the machine
- * does, where that is permitted: this thread, or one of a VM. Threads it starts do not.
- */
-static void come_first(pid_t tid, bool on)
-{
-    const struct sched_param param = { .sched_priority = on ? 1 : 0 };
-
-    sched_setscheduler(tid, (on ? SCHED_FIFO : SCHED_OTHER) | SCHED_RESET_ON_FORK, &param);
-}
-
 static int compare(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a;
@@ -217,11 +206,11 @@ START_TEST(test_stop_is_prompt)
     add(crowd, 1);
     nestvirt_thread_info_init(&info, sizeof(info));
     ck_nv_ok(nestvirt_thread_get(crowd->vms[0], 0, &info, &error));
-    come_first(info.tid, true);
-    come_first(0, true);
+    crowd_come_first(info.tid, true);
+    crowd_come_first(0, true);
     for (int i = 0; i < STOP_BATCHES && p99_ns >= STOP_P99_NS; i++)
         p99_ns = measure_stops(crowd);
-    come_first(0, false);
+    crowd_come_first(0, false);
     crowd_free(crowd);
     ck_assert_uint_lt(p99_ns, STOP_P99_NS);
 }
@@ -290,13 +279,13 @@ START_TEST(test_no_kick_is_lost)
     ck_nv_ok(nestvirt_vm_get_vcpu(vm, 0, &kicked.vcpu, &error));
     pthread_create(&thread, NULL, run_by_hand, &kicked);
     pthread_setschedparam(thread, SCHED_FIFO, &(struct sched_param){ 1 });
-    come_first(0, true);
+    crowd_come_first(0, true);
     for (i = 0; i < KICKS; i++) {
         ck_nv_ok(nestvirt_vcpu_cancel(kicked.vcpu, &error));
         if (!has_answered(&kicked, i + 1))
             break;
     }
-    come_first(0, false);
+    crowd_come_first(0, false);
     atomic_store(&kicked.is_over, true);
     ck_nv_ok(nestvirt_vm_stop(vm, 5000, &error));
     pthread_join(thread, NULL);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -217,7 +218,7 @@ START_TEST(test_percentiles_are_of_the_buckets)
     ck_assert_uint_eq(sum, waits.count);
     ck_nv_ok(nestvirt_waits_get_percentile(&waits, times, BUCKETS, 500000, &p50, &error));
     ck_nv_ok(nestvirt_waits_get_percentile(&waits, counts, BUCKETS, 1000000, &p100, &error));
-    ck_assert_uint_gt(p50, 1000000); /* of the time: a CPU is shared with two others */
+    ck_assert_uint_gt(p50, 1000000); /* of the time: a CPU is shared with five others */
     ck_assert_uint_le(p50, p100);
     ck_assert_uint_eq(p100, waits.max_ns);
     for (int i = 0; i < SPINNERS; i++)
@@ -390,7 +391,6 @@ START_TEST(test_totals_agree_too)
     struct sums after[SPINNERS];
     char text[512];
 
-    ck_assert_int_eq(nestvirt_observer_free(observer), 0);
     make_observer(NESTVIRT_OBSERVER_SCHEDSTAT);
     run_spinners(vms, before, after);
     for (int i = 0; i < SPINNERS; i++) {
@@ -406,6 +406,7 @@ START_TEST(test_totals_agree_too)
     ck_assert_ptr_nonnull(strstr(text, "the caller asked for totals"));
     for (int i = 0; i < SPINNERS; i++)
         ck_assert_int_eq(nestvirt_vm_free(vms[i]), 0);
+    ck_assert_int_eq(nestvirt_observer_free(observer), 0);
 }
 END_TEST
 
@@ -529,12 +530,28 @@ START_TEST(test_fork)
 }
 END_TEST
 
+/* However many CPUs there are: what this thread starts shares one with it, and has to wait. */
+static void use_one_cpu(void)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    if (sched_setaffinity(0, sizeof(one), &one) < 0)
+        support_skip("this thread cannot stay on one CPU: run it where sched_setaffinity() works");
+}
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("observe");
-    TCase *tc = support_case(suite, "observe", 60);
+    TCase *tc = support_case(suite, "totals", 60);
 
     host = support_host();
+    use_one_cpu();
+    /* What every host has; the other case ends this program where it lacks the BPF program. */
+    tcase_add_test(tc, test_totals_agree_too);
+    tcase_add_test(tc, test_without_rights);
+    tc = support_case(suite, "observe", 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_agrees_with_the_kernel);
     tcase_add_test(tc, test_percentiles_are_of_the_buckets);
@@ -544,8 +561,6 @@ Suite *nv_test_suite(void)
     tcase_add_test(tc, test_removed);
     tcase_add_test(tc, test_freed_in_any_order);
     tcase_add_test(tc, test_given_threads);
-    tcase_add_test(tc, test_totals_agree_too);
-    tcase_add_test(tc, test_without_rights);
     tcase_add_test(tc, test_rights_are_for_the_start);
     tcase_add_test(tc, test_fork);
     return suite;

@@ -59,6 +59,7 @@ struct fake_exit {
     uint32_t length;             /* bytes of an element; 0 counts as 1 */
     uint32_t count;              /* elements of a port access; 0 counts as 1 */
     bool is_write;               /* else the answer is put into data */
+    bool is_further;             /* of the same instruction: comes even when KVM_RUN is kicked */
     bool is_done;                /* set when the vCPU has come back from it */
     uint8_t data[FAKE_DATA_MAX]; /* what the guest writes, or what it got */
     uint64_t code;               /* vector, suberror, event type, exception */

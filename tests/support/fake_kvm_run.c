@@ -22,7 +22,8 @@ static void complete(struct fake_vcpu *vcpu)
     exit->is_done = true;
 }
 
-static struct fake_exit *next_exit(const struct fake_vcpu *vcpu)
+/* only_further: nothing but what an instruction that has begun does next. */
+static struct fake_exit *next_exit(const struct fake_vcpu *vcpu, bool only_further)
 {
     for (unsigned i = 0; i < fake.script_length; i++) {
         struct script_row *row = &fake.script[i];
@@ -30,6 +31,8 @@ static struct fake_exit *next_exit(const struct fake_vcpu *vcpu)
         if (row->is_taken || row->vcpu != vcpu->index ||
             (row->vm != FAKE_ANY_VM && row->vm != vcpu->vm))
             continue;
+        if (only_further && !row->exit.is_further)
+            break;
         row->is_taken = true;
         return &row->exit;
     }
@@ -121,11 +124,11 @@ int fake_run(struct fake_vcpu *vcpu)
     for (;;) {
         int r = -EINTR;
 
-        if (is_signalled) {
+        exit = next_exit(vcpu, is_signalled);
+        if (!exit && is_signalled) {
             pthread_mutex_unlock(&fake_lock);
             return r;
         }
-        exit = next_exit(vcpu);
         if (exit) {
             r = -exit->error;
             exit->is_done = exit->error != 0;

@@ -125,6 +125,38 @@ START_TEST(test_headroom)
 }
 END_TEST
 
+/* What the kernel takes back counts as left, but not what it would have to write first. */
+START_TEST(test_cache_is_left)
+{
+    tree_put("sys/fs/cgroup/own/memory.max", "9000000\n");
+    tree_put("sys/fs/cgroup/own/memory.current", "8900000\n");
+    tree_put("sys/fs/cgroup/own/memory.stat",
+             "anon 400000\nactive_file 6000000\ninactive_file 2000000\nfile_dirty 300000\n"
+             "file_writeback 100000\nslab_reclaimable 400000\nworkingset_active_file 7\n");
+    ck_assert_uint_eq(nv_headroom_read(&tree).bytes, 100000 + 7600000 + 200000);
+    tree_put("sys/fs/cgroup/own/memory.stat", "active_file 100\nfile_dirty 300000\n");
+    ck_assert_uint_eq(nv_headroom_read(&tree).bytes, 100000);
+    tree_put("sys/fs/cgroup/own/memory.stat", "active_file 99000000\n"); /* torn reads */
+    ck_assert_uint_eq(nv_headroom_read(&tree).bytes, 9000000);
+    tree_put("sys/fs/cgroup/own/memory.stat",
+             "active_file 18446744073709551615\ninactive_file 18446744073709551616\n"
+             "slab_reclaimable -5\n");
+    ck_assert_uint_eq(nv_headroom_read(&tree).bytes, 100000);
+}
+END_TEST
+
+START_TEST(test_cache_is_left_version_1)
+{
+    tree_put("proc/self/cgroup", "3:memory:/one\n0::/own\n");
+    tree_put("sys/fs/cgroup/memory/one/memory.limit_in_bytes", "9000000\n");
+    tree_put("sys/fs/cgroup/memory/one/memory.usage_in_bytes", "8900000\n");
+    tree_put("sys/fs/cgroup/memory/one/memory.stat",
+             "active_file 5\ninactive_file 5\ndirty 5\ntotal_active_file 6000000\n"
+             "total_inactive_file 2000000\ntotal_dirty 300000\ntotal_writeback 100000\n");
+    ck_assert_uint_eq(nv_headroom_read(&tree).bytes, 100000 + 7600000);
+}
+END_TEST
+
 /* On this machine: little fits, and what no machine has does not. */
 START_TEST(test_take)
 {
@@ -151,6 +183,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_others);
     tcase_add_test(tcase, test_nothing_to_read);
     tcase_add_test(tcase, test_headroom);
+    tcase_add_test(tcase, test_cache_is_left);
+    tcase_add_test(tcase, test_cache_is_left_version_1);
     tcase_add_test(tcase, test_take);
     return suite;
 }

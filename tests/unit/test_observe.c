@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "observe/patience.h"
 #include "observe/waits.h"
 #include "support.h"
 
@@ -280,6 +281,45 @@ START_TEST(test_percentiles_of_the_interface)
 }
 END_TEST
 
+/* --- A kernel that is short of something for a moment --- */
+
+struct kernel {
+    int asked;
+    int refusals; /* so many first */
+    int code;     /* of them */
+    int answer;   /* then */
+};
+
+static int ask_kernel(void *user_data, pid_t tid)
+{
+    struct kernel *kernel = user_data;
+
+    ck_assert_int_eq(tid, 4711);
+    return kernel->asked++ < kernel->refusals ? kernel->code : kernel->answer;
+}
+
+static void expect_answer(int refusals, int code, int answer, int asked)
+{
+    struct kernel kernel = { .refusals = refusals, .code = code, .answer = answer };
+
+    ck_assert_int_eq(nv_ask_patiently(ask_kernel, &kernel, 4711), asked > refusals ? answer : code);
+    ck_assert_int_eq(kernel.asked, asked);
+}
+
+/* Asked again for what comes back soon, for nothing else, and not for ever. */
+START_TEST(test_asks_again)
+{
+    expect_answer(0, 0, 0, 1);
+    expect_answer(1, -ENOMEM, 0, 2);
+    expect_answer(7, -EAGAIN, 0, 8);
+    expect_answer(3, -ENOMEM, -ESRCH, 4);
+    expect_answer(100, -EPERM, 0, 1);
+    expect_answer(100, -ESRCH, 0, 1);
+    expect_answer(49, -ENOMEM, 0, 50);
+    expect_answer(1000, -ENOMEM, 0, 50);
+}
+END_TEST
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("observe");
@@ -287,6 +327,7 @@ Suite *nv_test_suite(void)
 
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_test(tc, test_highest_bit);
+    tcase_add_test(tc, test_asks_again);
     tcase_add_test(tc, test_limits_are_of_the_buckets);
     tcase_add_test(tc, test_rows_are_whole_buckets);
     tcase_add_test(tc, test_percentiles);

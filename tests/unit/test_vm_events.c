@@ -2,6 +2,7 @@
 /* Proves that events come in order, that none is lost silently, and what results say. */
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -310,6 +311,77 @@ START_TEST(test_hostile_52_storm_of_unknown_accesses)
 }
 END_TEST
 
+static void push_many(struct nv_events *events, uint32_t kind, int count)
+{
+    for (int i = 0; i < count; i++)
+        nv_events_push(events, kind, 0, (const uint64_t[4]){ (uint64_t)i });
+}
+
+static void must_pop(struct nv_events *events, uint32_t kind, uint64_t first)
+{
+    struct nestvirt_event event;
+
+    ck_assert_int_eq(nv_events_pop(events, &event), 1);
+    ck_assert_uint_eq(event.kind, kind);
+    ck_assert_uint_eq(event.values[0], first);
+}
+
+/* Whoever waits for the end of a run is told of it, however full the queue is. */
+START_TEST(test_full_queue_keeps_ends)
+{
+    struct nv_events events;
+    struct nestvirt_event event;
+
+    nv_events_init(&events);
+    push_many(&events, NESTVIRT_EVENT_STATE, 10); /* not at the queue's start */
+    for (uint64_t i = 0; i < 10; i++)
+        must_pop(&events, NESTVIRT_EVENT_STATE, i);
+    push_many(&events, NESTVIRT_EVENT_STATE, NV_EVENTS_MAX);
+    push_many(&events, NESTVIRT_EVENT_STOPPED, 2);
+    push_many(&events, NESTVIRT_EVENT_STATE, 1);
+    for (uint64_t i = 0; i < NV_EVENTS_MAX - 2; i++)
+        must_pop(&events, NESTVIRT_EVENT_STATE, i);
+    must_pop(&events, NESTVIRT_EVENT_STOPPED, 0);
+    must_pop(&events, NESTVIRT_EVENT_STOPPED, 1);
+    must_pop(&events, NESTVIRT_EVENT_LOST, 3);
+    push_many(&events, NESTVIRT_EVENT_STOPPED, NV_EVENTS_MAX + 3); /* of ends, the last */
+    for (uint64_t i = 3; i < NV_EVENTS_MAX + 3; i++)
+        must_pop(&events, NESTVIRT_EVENT_STOPPED, i);
+    must_pop(&events, NESTVIRT_EVENT_LOST, 3);
+    ck_assert_int_eq(nv_events_pop(&events, &event), 0);
+    nv_events_destroy(&events);
+}
+END_TEST
+
+static int32_t resume_always(void *user_data, struct nestvirt_exit *exit)
+{
+    atomic_uint *calls = user_data;
+
+    atomic_fetch_add(calls, 1);
+    exit->reason = NESTVIRT_EXIT_DEBUG; /* as a careless one may */
+    return NESTVIRT_ACTION_RESUME;
+}
+
+/* A vCPU cannot go on after a triple fault, whatever the handler says: it is asked once. */
+START_TEST(test_hostile_52_resumed_triple_fault)
+{
+    enum { FAULTS = 50 };
+    atomic_uint calls = 0;
+
+    ck_nv_ok(nestvirt_vm_set_exit_handler(vm, resume_always, &calls, NULL, &error));
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    for (int i = 0; i < FAULTS; i++)
+        fake_kvm_push_reason(0, 0, KVM_EXIT_SHUTDOWN);
+    ck_assert_uint_eq(run_to_end().reason, NESTVIRT_RESULT_TRIPLE_FAULT);
+    ck_assert_uint_eq(atomic_load(&calls), 1);
+    must_event(NESTVIRT_EVENT_STATE, NESTVIRT_STATE_NEW, NESTVIRT_STATE_BUILT);
+    must_event(NESTVIRT_EVENT_STATE, NESTVIRT_STATE_BUILT, NESTVIRT_STATE_RUNNING);
+    must_event(NESTVIRT_EVENT_UNHANDLED_EXIT, 0, 0);
+    must_event(NESTVIRT_EVENT_STATE, NESTVIRT_STATE_RUNNING, NESTVIRT_STATE_STOPPED);
+    must_event(NESTVIRT_EVENT_STOPPED, NESTVIRT_RESULT_TRIPLE_FAULT, 0);
+}
+END_TEST
+
 /* What a guest causes leaves room in the queue for what its owner must know. */
 START_TEST(test_flood_leaves_room)
 {
@@ -368,6 +440,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_run_that_fails);
     tcase_add_test(tcase, test_hostile_52_storm_of_unknown_accesses);
     tcase_add_test(tcase, test_flood_leaves_room);
+    tcase_add_test(tcase, test_full_queue_keeps_ends);
+    tcase_add_test(tcase, test_hostile_52_resumed_triple_fault);
     tcase_add_test(tcase, test_wait_times_out);
     return suite;
 }
