@@ -71,8 +71,7 @@ void line_text(const char *key, const char *value)
     line(key, value, text_len(value));
 }
 
-// Writes a number's digits; returns their count.
-static size_t digits_of(char *to, uint64_t value)
+size_t digits_of(char *to, uint64_t value)
 {
     char digits[20];
     size_t at = sizeof(digits);

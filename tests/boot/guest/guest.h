@@ -31,6 +31,9 @@ void line_text(const char *key, const char *value);
 void line_number(const char *key, uint64_t value);
 void line_numbers(const char *key, uint64_t first, uint64_t second);
 
+// Writes a number's digits, at most 20; returns their count.
+size_t digits_of(char *to, uint64_t value);
+
 // Prints "nv: KEY error N" if `ret` is what a failed system call returns; returns whether it is.
 bool line_error(const char *key, long ret);
 
