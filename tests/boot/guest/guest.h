@@ -41,6 +41,7 @@ bool line_error(const char *key, long ret);
 void drain(void);
 
 void sleep_for(uint64_t seconds, uint64_t nanoseconds);
+uint64_t now_ns(void);
 uint64_t now_ms(void);
 
 // Reads the start of a file into `scratch` as a text; returns its length, 0 if there is none.
