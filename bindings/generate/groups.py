@@ -75,6 +75,7 @@ GROUPS = _table("""
     WAITS_TOTALS_ONLY      WaitsFlag        WAITS_
     WEIGHT_COUNT           WaitsWeight      WEIGHT_
     TEMPLATE_CONSUME       TemplateFlag     TEMPLATE_
+    REFLINK_OR_COPY        ReflinkFlag      REFLINK_
 """)
 
 # Enumerations of limits and of single numbers, which stay plain constants.

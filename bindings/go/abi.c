@@ -252,6 +252,7 @@ struct table {
                          const struct nestvirt_template *base,
                          struct nestvirt_template **ret_template,
                          struct nestvirt_error **ret_error);
+    int (*reflink_new)(int from, int to, uint32_t flags, struct nestvirt_error **ret_error);
     int (*vm_get_generation)(struct nestvirt_vm *vm, void *buffer, size_t size,
                              struct nestvirt_error **ret_error);
     void (*regs_init)(struct nestvirt_regs *regs, size_t caller_size);
@@ -468,6 +469,7 @@ static const struct {
     { "nestvirt_clone_new", offsetof(struct table, clone_new) },
     { "nestvirt_template_write", offsetof(struct table, template_write) },
     { "nestvirt_template_open", offsetof(struct table, template_open) },
+    { "nestvirt_reflink_new", offsetof(struct table, reflink_new) },
     { "nestvirt_vm_get_generation", offsetof(struct table, vm_get_generation) },
     { "nestvirt_regs_init", offsetof(struct table, regs_init) },
     { "nestvirt_sregs_init", offsetof(struct table, sregs_init) },
@@ -1889,6 +1891,15 @@ int go_nestvirt_template_open(struct nestvirt_host *host, int fd, uint32_t flags
 {
     if (table.template_open)
         return table.template_open(host, fd, flags, base, ret_template, ret_error);
+    if (ret_error)
+        *ret_error = NULL;
+    return NESTVIRT_GO_MISSING;
+}
+
+int go_nestvirt_reflink_new(int from, int to, uint32_t flags, struct nestvirt_error **ret_error)
+{
+    if (table.reflink_new)
+        return table.reflink_new(from, to, flags, ret_error);
     if (ret_error)
         *ret_error = NULL;
     return NESTVIRT_GO_MISSING;

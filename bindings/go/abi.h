@@ -731,6 +731,7 @@ int go_nestvirt_template_open(struct nestvirt_host *host, int fd, uint32_t flags
                               const struct nestvirt_template *base,
                               struct nestvirt_template **ret_template,
                               struct nestvirt_error **ret_error);
+int go_nestvirt_reflink_new(int from, int to, uint32_t flags, struct nestvirt_error **ret_error);
 int go_nestvirt_vm_get_generation(struct nestvirt_vm *vm, void *buffer, size_t size,
                                   struct nestvirt_error **ret_error);
 void go_nestvirt_regs_init(struct nestvirt_regs *regs, size_t caller_size);

@@ -1270,6 +1270,21 @@ var namesTemplateFlag = []name{
 // String gives the C constant's words in lower case.
 func (v TemplateFlag) String() string { return bits(namesTemplateFlag, int64(v)) }
 
+// ReflinkFlag is NESTVIRT_REFLINK_*: Flags of nestvirt_reflink_new().
+type ReflinkFlag uint32
+
+const (
+	// Where blocks cannot be shared, all data is copied, which takes its time and its room.
+	ReflinkOrCopy ReflinkFlag = 1
+)
+
+var namesReflinkFlag = []name{
+	{1, "or copy"},
+}
+
+// String gives the C constant's words in lower case.
+func (v ReflinkFlag) String() string { return bits(namesReflinkFlag, int64(v)) }
+
 const (
 	// bytes of a VM generation ID
 	GenerationSize = 16

@@ -420,3 +420,33 @@ func TestS23Goroutines(t *testing.T) {
 	must(t, template.Close())
 	all.Wait()
 }
+
+// A disk's copy: where blocks cannot be shared, which depends on the file system, it is made when that is asked for.
+func TestReflink(t *testing.T) {
+	open := func(name, content string) *os.File {
+		file, err := os.OpenFile(filepath.Join(t.TempDir(), name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		must(t, err)
+		t.Cleanup(func() { file.Close() })
+		_, err = file.WriteString(content)
+		must(t, err)
+		return file
+	}
+	from, to := open("from", "the disk"), open("to", "")
+	if shared, err := Reflink(from, to, 0); err != nil {
+		wantErrno(t, err, syscall.EOPNOTSUPP)
+		shared, err = Reflink(from, to, ReflinkOrCopy)
+		if shared || err != nil {
+			t.Fatal(shared, err)
+		}
+	} else if !shared {
+		t.Fatal("neither shared nor an error")
+	}
+	if got, err := os.ReadFile(to.Name()); err != nil || string(got) != "the disk" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	wantErrno(t, second(Reflink(from, to, ReflinkOrCopy)), syscall.EINVAL) // it is not empty any more
+	wantErrno(t, second(Reflink(from, open("other", ""), 1<<7)), syscall.EINVAL)
+	if err := second(Reflink(from, nil, 0)); err == nil || !strings.Contains(err.Error(), "to") {
+		t.Fatal(err)
+	}
+}

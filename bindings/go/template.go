@@ -139,6 +139,25 @@ func (t *Template) Write(file syscall.Conn, base *Template) error {
 	})
 }
 
+// Reflink makes a clone's disk: the file to gets what the file from holds, and shares its blocks until one of them is
+// written. From is the template's disk, open for reading, which no VM that runs is writing; to is an empty file of the
+// same file system, open for writing. Both are regular files and stay the caller's. With ReflinkOrCopy all data is
+// copied where blocks cannot be shared. Shared tells which it was.
+//
+// syscall.EOPNOTSUPP where the file system cannot share (XFS and Btrfs can, ext4 and tmpfs cannot), syscall.EXDEV for
+// files on two file systems, syscall.EINVAL for another kind of file or one that is not empty.
+func Reflink(from, to syscall.Conn, flags ReflinkFlag) (shared bool, err error) {
+	err = withFD("from", from, func(from C.int) error {
+		return withFD("to", to, func(to C.int) error {
+			var detail *cError
+			result := C.go_nestvirt_reflink_new(from, to, C.uint32_t(flags), &detail)
+			shared = result == 0
+			return check("nestvirt_reflink_new", result, detail)
+		})
+	})
+	return shared, err
+}
+
 // CloneConfig is what a clone does not have from its template.
 type CloneConfig struct {
 	Name string // of the VM; "vm" by default

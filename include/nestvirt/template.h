@@ -7,10 +7,10 @@
  * VM with their properties, but for those with NESTVIRT_PROPERTY_IDENTITY, which name what one VM
  * has for itself (a disk's file, a tap and its MAC, descriptors of consoles, a CID): set them with
  * nestvirt_device_get() and nestvirt_device_set_...() before the build. A disk's file has to hold
- * what the template's held when it was made: a reflink, a copy or an overlay of it. Handlers,
- * ioeventfds, interrupt pins, callbacks and the event loop are the caller's and are added again,
- * pins in the same order. nestvirt_vm_build() maps memory and puts all state back
- * (-ENOTSUP where this host's processor or KVM lacks what the guest uses);
+ * what the template's held when it was made: a reflink (nestvirt_reflink_new()), a copy or an
+ * overlay of it. Handlers, ioeventfds, interrupt pins, callbacks and the event loop are the
+ * caller's and are added again, pins in the same order. nestvirt_vm_build() maps memory and puts
+ * all state back (-ENOTSUP where this host's processor or KVM lacks what the guest uses);
  * nestvirt_vm_start() lets the guest go on where the template stood. A clone that has stopped and
  * is started again begins there once more.
  *
@@ -18,8 +18,10 @@
  * clone's devices; the virtio socket tells its driver that connections are gone and the CID may be
  * another; a disk's size and other changes of configuration are told as always; a MAC is only read
  * by drivers when they start, so that a running Linux keeps the template's until it is told
- * otherwise. kvm-clock goes on from the moment of saving and neither leaps nor goes back; the time
- * of day does not know that time has passed. A VM with the device "vmgenid" finds another VM
+ * otherwise: its driver is taken from the device and given back (unbind and bind in
+ * /sys/bus/virtio/drivers/virtio_net), after which the interface has the clone's MAC and needs its
+ * addresses again. kvm-clock goes on from the moment of saving and neither leaps nor goes back; the
+ * time of day does not know that time has passed. A VM with the device "vmgenid" finds another VM
  * generation ID in each clone, and ACPI tells it so: Linux then makes its random numbers anew. A
  * guest without ACPI finds the ID at guest address 0xef000 too, but nobody tells it to look there.
  *
@@ -137,6 +139,26 @@ int nestvirt_template_open(struct nestvirt_host *host, int fd, uint32_t flags,
                            const struct nestvirt_template *base,
                            struct nestvirt_template **ret_template,
                            struct nestvirt_error **ret_error);
+
+/* Flags of nestvirt_reflink_new(). */
+enum {
+    /* Where blocks cannot be shared, all data is copied, which takes its time and its room. */
+    NESTVIRT_REFLINK_OR_COPY = 1 << 0
+};
+
+/*
+ * Makes a clone's disk: the file `to` gets what the file `from` holds, and shares its blocks until
+ * one of the two is written, as `cp --reflink=always` does. from: the template's disk, open for
+ * reading, which no VM that runs is writing. to: an empty file of the same file system, open for
+ * writing, such as one made with O_TMPFILE. Both are regular files and stay the caller's; holes
+ * stay holes. flags: NESTVIRT_REFLINK_OR_COPY or 0. Returns 0 if the blocks are shared, 1 if they
+ * were copied. Any thread; no part of the calls of NESTVIRT_ROLE_CALLER (privilege.h).
+ * Errors: -EOPNOTSUPP where the file system cannot share (XFS and Btrfs can, ext4 and tmpfs
+ * cannot), -EXDEV for files on two file systems, -EINVAL for another kind of file, one that is not
+ * empty, or unknown flags; -EBADF, -ENOMEM, and those of write(2): -ENOSPC, -EIO, and others. After
+ * a failure `to` is empty.
+ */
+int nestvirt_reflink_new(int from, int to, uint32_t flags, struct nestvirt_error **ret_error);
 
 enum {
     NESTVIRT_GENERATION_SIZE = 16 /* bytes of a VM generation ID */

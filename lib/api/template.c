@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "core/tags.h"
+#include "host/reflink.h"
 #include "vm/state.h"
 
 enum {
@@ -193,4 +194,14 @@ NV_EXPORT int nestvirt_vm_get_generation(struct nestvirt_vm *vm, void *buffer, s
         return r;
     memcpy(buffer, id, sizeof(id));
     return NESTVIRT_GENERATION_SIZE;
+}
+
+NV_EXPORT int nestvirt_reflink_new(int from, int to, uint32_t flags,
+                                   struct nestvirt_error **ret_error)
+{
+    nv_ok(ret_error);
+    if (flags & ~(uint32_t)NESTVIRT_REFLINK_OR_COPY)
+        return nv_fail(ret_error, -EINVAL, "reflink", "clear them", "unknown flags 0x%x",
+                       flags & ~(uint32_t)NESTVIRT_REFLINK_OR_COPY);
+    return nv_reflink(from, to, (flags & NESTVIRT_REFLINK_OR_COPY) != 0, ret_error);
 }

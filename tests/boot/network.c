@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netinet/ip_icmp.h>
 #include <poll.h>
 #include <sched.h>
@@ -22,6 +24,7 @@
 
 enum { STREAM = 256 * 1024, PATIENCE_MS = 180000 };
 
+static const char bridge[] = "nvbr0";
 static int outside = -1; /* the namespace we came from */
 static uint64_t bytes[STREAM / 8];
 
@@ -35,20 +38,30 @@ static void set_address(int fd, struct ifreq *request, unsigned long command, co
 }
 
 /* A tap that stays, as `ip tuntap add` makes it. */
-static void make_tap(void)
+static void make_tap(const char *name)
 {
-    struct ifreq request = { .ifr_name = NETWORK_TAP,
-                             .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
     int tap = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     if (tap < 0)
         support_skip("there is no /dev/net/tun on this machine");
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
     ck_assert_int_eq(ioctl(tap, TUNSETIFF, &request), 0);
     ck_assert_int_eq(ioctl(tap, TUNSETPERSIST, 1), 0);
     close(tap);
-    set_address(fd, &request, SIOCSIFADDR, NETWORK_HOST);
-    set_address(fd, &request, SIOCSIFNETMASK, "255.255.255.0");
+}
+
+/* Up, for packets as long as may be; with the host's address if it is the host's interface. */
+static void start_interface(const char *name, bool is_host)
+{
+    struct ifreq request = { .ifr_mtu = 0 };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+    if (is_host) {
+        set_address(fd, &request, SIOCSIFADDR, NETWORK_HOST);
+        set_address(fd, &request, SIOCSIFNETMASK, "255.255.255.0");
+    }
     request.ifr_mtu = NETWORK_MTU;
     ck_assert_int_eq(ioctl(fd, SIOCSIFMTU, &request), 0);
     request.ifr_flags = IFF_UP | IFF_RUNNING;
@@ -56,13 +69,59 @@ static void make_tap(void)
     close(fd);
 }
 
-void network_enter(void)
+static void enter(void)
 {
     outside = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(outside, 0);
     if (unshare(CLONE_NEWNET) < 0)
         support_skip("this process may not make a network namespace; run the test as root");
-    make_tap();
+}
+
+void network_enter(void)
+{
+    enter();
+    make_tap(NETWORK_TAP);
+    start_interface(NETWORK_TAP, true);
+}
+
+void network_enter_bridge(unsigned taps)
+{
+    int fd;
+
+    enter();
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (ioctl(fd, SIOCBRADDBR, bridge) < 0)
+        support_skip("this kernel has no bridges");
+    for (unsigned i = 0; i < taps; i++) {
+        struct ifreq request = { .ifr_name = "" };
+        char name[sizeof(NETWORK_TAP)] = NETWORK_TAP;
+
+        name[sizeof(name) - 2] = (char)('0' + i);
+        make_tap(name);
+        start_interface(name, false);
+        snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", bridge);
+        request.ifr_ifindex = (int)if_nametoindex(name);
+        ck_assert_int_eq(ioctl(fd, SIOCBRADDIF, &request), 0);
+    }
+    close(fd);
+    start_interface(bridge, true);
+}
+
+void network_get_mac(const char *address, char ret_mac[18])
+{
+    struct arpreq request = { .arp_dev = "" };
+    struct sockaddr_in *internet = (struct sockaddr_in *)&request.arp_pa;
+    const uint8_t *mac = (const uint8_t *)request.arp_ha.sa_data;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    snprintf(request.arp_dev, sizeof(request.arp_dev), "%s", bridge);
+    internet->sin_family = AF_INET;
+    ck_assert_int_eq(inet_pton(AF_INET, address, &internet->sin_addr), 1);
+    ret_mac[0] = '\0';
+    if (ioctl(fd, SIOCGARP, &request) == 0)
+        snprintf(ret_mac, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+                 mac[4], mac[5]);
+    close(fd);
 }
 
 void network_leave(void)
@@ -85,7 +144,7 @@ static uint16_t icmp_sum(const uint8_t *data, size_t length)
 }
 
 /* One echo request; true if its answer came within a second. */
-static bool ping_once(int fd, uint16_t number)
+static bool ping_once(int fd, const char *address, uint16_t number)
 {
     struct sockaddr_in guest = { .sin_family = AF_INET };
     struct pollfd poller = { .fd = fd, .events = POLLIN };
@@ -98,7 +157,7 @@ static bool ping_once(int fd, uint16_t number)
         packet[i] = (uint8_t)i;
     sum = icmp_sum(packet, sizeof(packet));
     memcpy(packet + 2, &sum, 2);
-    inet_pton(AF_INET, NETWORK_GUEST, &guest.sin_addr);
+    inet_pton(AF_INET, address, &guest.sin_addr);
     sendto(fd, packet, sizeof(packet), 0, (struct sockaddr *)&guest, sizeof(guest));
     while (poll(&poller, 1, 1000) > 0) {
         got = recv(fd, answer, sizeof(answer), 0);
@@ -111,23 +170,33 @@ static bool ping_once(int fd, uint16_t number)
 
 void network_ping(int seconds)
 {
+    network_ping_at(NETWORK_GUEST, seconds);
+}
+
+void network_ping_at(const char *address, int seconds)
+{
     int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP), tries = 0;
 
     ck_assert_int_ge(fd, 0);
-    while (!ping_once(fd, (uint16_t)tries))
-        ck_assert_msg(++tries < seconds, "%d pings were not answered", tries);
+    while (!ping_once(fd, address, (uint16_t)tries))
+        ck_assert_msg(++tries < seconds, "%d pings of %s were not answered", tries, address);
     close(fd);
 }
 
 int network_connect(uint16_t port)
 {
+    return network_connect_at(NETWORK_GUEST, port);
+}
+
+int network_connect_at(const char *address, uint16_t port)
+{
     struct sockaddr_in guest = { .sin_family = AF_INET, .sin_port = htons(port) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    inet_pton(AF_INET, NETWORK_GUEST, &guest.sin_addr);
+    inet_pton(AF_INET, address, &guest.sin_addr);
     ck_assert_int_ge(fd, 0);
     ck_assert_msg(connect(fd, (struct sockaddr *)&guest, sizeof(guest)) == 0,
-                  "connect to port %u: %s", port, strerror(errno));
+                  "connect to port %u of %s: %s", port, address, strerror(errno));
     return fd;
 }
 
@@ -218,22 +287,32 @@ uint64_t network_receive(int fd, uint32_t *ret_sum)
     return total;
 }
 
+void network_send_round(int fd, uint64_t seed, unsigned round)
+{
+    pattern_fill(bytes, NETWORK_ROUND, seed, (uint64_t)round * NETWORK_ROUND);
+    send_all(fd, (const uint8_t *)bytes, NETWORK_ROUND);
+}
+
+uint32_t network_receive_round(int fd, uint32_t sum)
+{
+    for (size_t at = 0; at < NETWORK_ROUND;) {
+        ssize_t got;
+
+        network_wait(fd, PATIENCE_MS / 1000);
+        got = recv(fd, (uint8_t *)bytes + at, NETWORK_ROUND - at, 0);
+        ck_assert_msg(got > 0, "recv: %s", got ? strerror(errno) : "the stream has ended");
+        at += (size_t)got;
+    }
+    return pattern_sum(sum, bytes, NETWORK_ROUND);
+}
+
 uint32_t network_echo(int fd, uint64_t seed, unsigned rounds)
 {
     uint32_t sum = 0;
 
     for (unsigned i = 0; i < rounds; i++) {
-        pattern_fill(bytes, NETWORK_ROUND, seed, (uint64_t)i * NETWORK_ROUND);
-        send_all(fd, (const uint8_t *)bytes, NETWORK_ROUND);
-        for (size_t at = 0; at < NETWORK_ROUND;) {
-            ssize_t got;
-
-            network_wait(fd, PATIENCE_MS / 1000);
-            got = recv(fd, (uint8_t *)bytes + at, NETWORK_ROUND - at, 0);
-            ck_assert_msg(got > 0, "recv: %s", got ? strerror(errno) : "the stream has ended");
-            at += (size_t)got;
-        }
-        sum = pattern_sum(sum, bytes, NETWORK_ROUND);
+        network_send_round(fd, seed, i);
+        sum = network_receive_round(fd, sum);
     }
     ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
     return sum;

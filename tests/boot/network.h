@@ -21,11 +21,22 @@ enum { NETWORK_MTU = 9000 };
 void network_enter(void);
 void network_leave(void);
 
-/* Sends echo requests to the guest until one is answered; fails after some seconds. */
-void network_ping(int seconds);
+/*
+ * The same with a bridge that has the address, and so many taps in it: NETWORK_TAP, and those with
+ * the digits that follow instead of its 0.
+ */
+void network_enter_bridge(unsigned taps);
 
-/* Connects to a port of the guest; fails after some seconds. */
+/* The MAC that the host knows for an address, as a text of 17 characters; "" if it knows none. */
+void network_get_mac(const char *address, char ret_mac[18]);
+
+/* Sends echo requests to a guest until one is answered; fails after some seconds. */
+void network_ping(int seconds);
+void network_ping_at(const char *address, int seconds);
+
+/* Connects to a port of a guest; fails after some seconds. */
 int network_connect(uint16_t port);
+int network_connect_at(const char *address, uint16_t port);
 
 /* A Unix socket that listens, and one that is connected. */
 int network_listen_unix(const char *path);
@@ -43,5 +54,9 @@ uint64_t network_receive(int fd, uint32_t *ret_sum);
 enum { NETWORK_ROUND = 16384 }; /* bytes */
 
 uint32_t network_echo(int fd, uint64_t seed, unsigned rounds);
+
+/* One round of it: out, and back; returns the sum of this and what came before. */
+void network_send_round(int fd, uint64_t seed, unsigned round);
+uint32_t network_receive_round(int fd, uint32_t sum);
 
 #endif

@@ -20,7 +20,9 @@ enum {
     CID = 100,
     PORT = 5000,
     DISK_MIB = 2,
-    SEED = 7 /* of the template's disk; clones have those that follow */
+    NOBODY_MS = 3000, /* between the template and its clones */
+    LEAP_MS = 1500,   /* that a guest's clock goes on while it is saved and put back */
+    SEED = 7          /* of the template's disk; clones have those that follow */
 };
 
 /* Set for the process that restores: the file, and the uptime when it was saved. */
@@ -207,6 +209,40 @@ static void check_clock(double before, double after, double slack)
     ck_assert_msg(after < before + slack, "the clock leapt from %.2f to %.2f", before, after);
 }
 
+/* Lets the guest look at its clock all the time, beyond the moment that is saved. */
+static void watch_clock(void)
+{
+    linux_type(&source, "clock:2\n");
+    linux_listen(&source, 500);
+}
+
+/* It never went back, and no further at once than from..to milliseconds. */
+static void check_watched(struct linux_vm *l, uint64_t from, uint64_t to)
+{
+    uint64_t step;
+
+    l->order = l->mark;
+    linux_expect(l, "nv: done", LONG);
+    step = linux_second_number(l, "clock");
+    printf("the clock's largest step is %llu ms\n", (unsigned long long)step);
+    ck_assert_uint_eq(linux_number(l, "clock"), 0);
+    ck_assert_uint_ge(step, from);
+    ck_assert_uint_le(step, to);
+}
+
+/* Numbers of /dev/urandom's kind: no two VMs have the same, nor one twice. */
+static void use_random(struct linux_vm *l)
+{
+    static uint64_t seen[CLONES + 1];
+    static unsigned count;
+
+    linux_order(l, "entropy", "entropy ", LONG);
+    seen[count] = linux_number(l, "entropy");
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_uint_ne(seen[i], seen[count]);
+    count++;
+}
+
 /* Each clone answers with what is its own; the source goes on, and has noticed nothing. */
 static void clone_three(const char *reseeded)
 {
@@ -214,11 +250,12 @@ static void clone_three(const char *reseeded)
     uint8_t ids[CLONES + 1][NESTVIRT_GENERATION_SIZE];
     double saved = uptime(&source);
 
+    watch_clock();
     ck_nv_ok(nestvirt_vm_get_generation(source.vm, ids[CLONES], sizeof(ids[0]), &error));
     ck_nv_ok(nestvirt_vm_pause(source.vm, &error));
     ck_nv_ok(nestvirt_template_new(source.vm, 0, &template, &error));
     linux_note(&source, "template");
-    usleep(3000000); /* which is nobody's time */
+    usleep(NOBODY_MS * 1000); /* which is nobody's time but the source's */
     for (unsigned i = 0; i < CLONES; i++)
         start_clone(&clones[i], template, i + 1);
     ck_assert_int_eq(nestvirt_template_free(template), 0);
@@ -227,8 +264,11 @@ static void clone_three(const char *reseeded)
 
         if (reseeded)
             linux_expect(l, reseeded, LONG);
+        check_watched(l, 1, LEAP_MS);
         if (i == 0)
-            check_clock(saved, uptime(l), 3);
+            check_clock(saved, uptime(l), 3 + 2);
+        if (reseeded)
+            use_random(l);
         use_vsock(l, i + 1);
         use_disk(l, i + 1);
         use_others(l, i + 1);
@@ -238,6 +278,9 @@ static void clone_three(const char *reseeded)
         ck_assert_int_ne(memcmp(ids[i], ids[CLONES], sizeof(ids[0])), 0);
     }
     ck_nv_ok(nestvirt_vm_resume(source.vm, &error));
+    check_watched(&source, NOBODY_MS, UINT64_MAX); /* a pause is time that has passed */
+    if (reseeded)
+        use_random(&source);
     use_disk(&source, 0);
     use_vsock(&source, 0);
     if (reseeded)
@@ -261,6 +304,7 @@ START_TEST(test_restore)
     close(fd);
     start_clone(&clones[0], template, 1);
     nestvirt_template_free(template);
+    check_watched(&clones[0], 1, LEAP_MS);
     check_clock(strtod(getenv(uptime_variable), NULL), uptime(&clones[0]), 10);
     use_vsock(&clones[0], 1);
     use_disk(&clones[0], 1);
@@ -276,6 +320,7 @@ static void restore_elsewhere(const char *path, double saved)
     pid_t child;
     int status;
 
+    usleep(NOBODY_MS * 1000);
     snprintf(text, sizeof(text), "%f", saved);
     child = fork();
     if (child == 0) {
@@ -300,6 +345,7 @@ static void save_and_restore(void)
     snprintf(path, sizeof(path), "%s", tools_path("state"));
     fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
+    watch_clock();
     ck_nv_ok(nestvirt_vm_pause(source.vm, &error));
     ck_nv_ok(nestvirt_template_new(source.vm, NESTVIRT_TEMPLATE_CONSUME, &template, &error));
     linux_free(&source);

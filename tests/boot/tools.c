@@ -75,6 +75,13 @@ int tools_make_file(const char *path, uint64_t mib, uint64_t seed)
     return fd;
 }
 
+uint32_t tools_sum_bytes(uint32_t length, uint64_t seed)
+{
+    ck_assert_uint_le(length, MIB);
+    pattern_fill(bytes, length, seed, 0);
+    return pattern_sum(0, bytes, length);
+}
+
 uint32_t tools_sum_pattern(uint64_t mib, uint64_t seed)
 {
     uint32_t sum = 0;

@@ -23,6 +23,9 @@ int tools_run(const char *const arguments[]);
 /* Makes a file of so many MiB of a pattern (pattern.h), written through; returns its descriptor. */
 int tools_make_file(const char *path, uint64_t mib, uint64_t seed);
 
+/* The sum of so many bytes of a pattern from its start, at most a MiB. */
+uint32_t tools_sum_bytes(uint32_t length, uint64_t seed);
+
 /* Sums of a pattern from its start, and of a file's bytes from an offset on (to its end: 0). */
 uint32_t tools_sum_pattern(uint64_t mib, uint64_t seed);
 uint32_t tools_sum_file(int fd, uint64_t offset, uint64_t length);

@@ -10,7 +10,7 @@ ROOMS = "core host kvm memory bus vcpu virtio devices boot observe state vm api"
 
 # (pattern in the code, includes and strings too?, rooms or files that may have it, what it is)
 ONLY_IN = [
-    (r"(?<![\w.>])ioctl\s*\(", False, {"kvm", "host/tap.c"}, "calls ioctl()"),
+    (r"(?<![\w.>])ioctl\s*\(", False, {"kvm", "host/tap.c", "host/reflink.c"}, "calls ioctl()"),
     (r"#include <linux/if_tun.h>", True, {"host/tap.c"}, "knows taps"),
     (r"#include <(numa|numaif|cap-ng)\.h>|\"libnuma|\"libcap-ng", True, {"host"},
      "uses libnuma or libcap-ng"),

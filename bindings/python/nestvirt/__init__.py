@@ -40,7 +40,7 @@ from ._privilege import Need, privilege_needs, remove_process_privileges
 from ._report import Plan, Report, ReportItem
 from ._stream import Stream
 from ._streams import SocketDevice, StreamDevice
-from ._template import Template, TemplateInfo
+from ._template import Template, TemplateInfo, reflink
 from ._values import Access, CPUIDEntry, Event, Exit, HostInfo, Result
 from ._vcpu import VCPU, Regs, Segment, Sregs
 from ._virtio import Chain, VirtioDevice

@@ -747,6 +747,7 @@ PROTOTYPES: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "nestvirt_clone_new": (c_int, (c_void_p, POINTER(nestvirt_clone_config), POINTER(c_void_p), POINTER(c_void_p),)),
     "nestvirt_template_write": (c_int, (c_void_p, c_void_p, c_int, POINTER(c_void_p),)),
     "nestvirt_template_open": (c_int, (c_void_p, c_int, c_uint32, c_void_p, POINTER(c_void_p), POINTER(c_void_p),)),
+    "nestvirt_reflink_new": (c_int, (c_int, c_int, c_uint32, POINTER(c_void_p),)),
     "nestvirt_vm_get_generation": (c_int, (c_void_p, c_void_p, c_size_t, POINTER(c_void_p),)),
     "nestvirt_regs_init": (None, (POINTER(nestvirt_regs), c_size_t,)),
     "nestvirt_sregs_init": (None, (POINTER(nestvirt_sregs), c_size_t,)),

@@ -628,6 +628,13 @@ class TemplateFlag(Flags):
     TRUST_FILE = 2
 
 
+class ReflinkFlag(Flags):
+    """NESTVIRT_REFLINK_*: Flags of nestvirt_reflink_new()."""
+
+    # Where blocks cannot be shared, all data is copied, which takes its time and its room.
+    OR_COPY = 1
+
+
 class ExitReason(Number):
     """NESTVIRT_EXIT_*: nestvirt_exit.reason."""
 
@@ -696,6 +703,7 @@ __all__ = [
     "PrivilegeFlag",
     "PropertyFlag",
     "PropertyType",
+    "ReflinkFlag",
     "ReportGroup",
     "ResultReason",
     "Role",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Iterator, Optional, Union
 from . import _check
 from ._abi import nestvirt_clone_config, nestvirt_template_info
 from ._base import VMBase
-from ._constants import VM_NAME_MAX, TemplateFlag
+from ._constants import VM_NAME_MAX, ReflinkFlag, TemplateFlag
 from ._errors import Error, from_code
 from ._handle import Closable, Handle
 from ._host import Host
@@ -148,6 +148,22 @@ class Template(Closable):
             fd = held.enter_context(_replaced(file))
             held.enter_context(self._handle.gate())
             call("nestvirt_template_write", self._handle.pointer, before, fd)
+
+
+def reflink(source: _check.Descriptor, target: _check.Descriptor, *, or_copy: bool = False) -> bool:
+    """
+    Makes a clone's disk: the target gets what the source holds and shares its blocks until one of them is written.
+
+    source: the template's disk, open for reading, which no VM that runs is writing. target: an empty file
+    of the same file system, open for writing, such as tempfile.TemporaryFile(dir=...) makes. Both are
+    descriptors or objects with fileno(), of regular files.
+    or_copy: where blocks cannot be shared, all data is copied, which takes its time and its room. Returns
+    whether they are shared. UnsupportedError where the file system cannot share (XFS and Btrfs can, ext4
+    and tmpfs cannot); Error with errno EXDEV for files on two file systems.
+    """
+    flags = ReflinkFlag.OR_COPY if _check.boolean("or_copy", or_copy) else 0
+    one, other = _check.descriptor("source", source), _check.descriptor("target", target)
+    return call("nestvirt_reflink_new", one, other, int(flags)) == 0
 
 
 def _base(base: Optional[Template], held: ExitStack) -> Optional[int]:

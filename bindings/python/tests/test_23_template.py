@@ -449,6 +449,21 @@ class Misuse(Case):
         self.refused(nestvirt.StateError, -errno.EBADF, lambda: vm.devices)
         self.refused(nestvirt.StateError, -errno.EBADF, lambda: vm.generation)
 
+    def test_reflink(self) -> None:
+        with open(self.path("from"), "wb+") as source, open(self.path("to"), "wb+") as target:
+            source.write(b"the disk")
+            source.flush()
+            try:
+                self.assertTrue(nestvirt.reflink(source, target))
+            except nestvirt.UnsupportedError as error:  # Not on this file system: then all is copied, if asked for.
+                self.assertEqual(error.errno, errno.EOPNOTSUPP)
+                self.assertIn("XFS or Btrfs", str(error))
+                self.assertFalse(nestvirt.reflink(source, target, or_copy=True))
+            self.assertEqual(target.read(), b"the disk")
+            self.refused(nestvirt.Error, -errno.EINVAL, nestvirt.reflink, source, target, or_copy=True)  # Not empty.
+            with self.assertRaises(TypeError):
+                nestvirt.reflink(source, "path")
+
     def test_inside_of_a_handler(self) -> None:
         vm = self.make(guests.RELAY)
         codes: List[int] = []

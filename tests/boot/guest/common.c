@@ -71,8 +71,7 @@ void line_text(const char *key, const char *value)
     line(key, value, text_len(value));
 }
 
-// Writes a number's digits; returns their count.
-static size_t digits_of(char *to, uint64_t value)
+size_t digits_of(char *to, uint64_t value)
 {
     char digits[20];
     size_t at = sizeof(digits);
@@ -124,12 +123,17 @@ void sleep_for(uint64_t seconds, uint64_t nanoseconds)
     sys3(__NR_nanosleep, (long)&time, 0, 0);
 }
 
-uint64_t now_ms(void)
+uint64_t now_ns(void)
 {
     struct __kernel_timespec time = { 0, 0 };
 
     sys3(__NR_clock_gettime, 1, (long)&time, 0); // CLOCK_MONOTONIC
-    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+uint64_t now_ms(void)
+{
+    return now_ns() / 1000000;
 }
 
 // --- Files the kernel makes

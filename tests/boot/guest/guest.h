@@ -31,6 +31,9 @@ void line_text(const char *key, const char *value);
 void line_number(const char *key, uint64_t value);
 void line_numbers(const char *key, uint64_t first, uint64_t second);
 
+// Writes a number's digits, at most 20; returns their count.
+size_t digits_of(char *to, uint64_t value);
+
 // Prints "nv: KEY error N" if `ret` is what a failed system call returns; returns whether it is.
 bool line_error(const char *key, long ret);
 
@@ -38,6 +41,7 @@ bool line_error(const char *key, long ret);
 void drain(void);
 
 void sleep_for(uint64_t seconds, uint64_t nanoseconds);
+uint64_t now_ns(void);
 uint64_t now_ms(void);
 
 // Reads the start of a file into `scratch` as a text; returns its length, 0 if there is none.

@@ -16,6 +16,7 @@ enum {
     EXIT_PORT = 0x501, // the exit device of the tests' machine
     INPUTS = 8,        // event devices looked at for a power button
     PAGE = 4096,
+    CLOCK_NS = 20 * 1000 * 1000,
     TICK_NS = 100 * 1000 * 1000,
 };
 
@@ -270,6 +271,35 @@ static void step_sleep(const char *arg)
     sleep_for(text_number(arg), 0);
 }
 
+// clock:SECONDS: looks at the clock all the time; prints how often it went back, and by how many
+// milliseconds it went forward at most from one look to the next.
+static void step_clock(const char *arg)
+{
+    uint64_t last = now_ns(), end = last + text_number(arg) * 1000000000, back = 0, largest = 0;
+
+    while (last < end) {
+        uint64_t now = now_ns();
+
+        if (now < last)
+            back++;
+        else if (now - last > largest)
+            largest = now - last;
+        last = now;
+        sleep_for(0, CLOCK_NS);
+    }
+    line_numbers("clock", back, largest / 1000000);
+}
+
+// Two random numbers, as programs get them.
+static void step_entropy(const char *arg)
+{
+    uint64_t random[2];
+
+    (void)arg;
+    if (!line_error("entropy", sys3(__NR_getrandom, (long)random, sizeof(random), 0)))
+        line_numbers("entropy", random[0], random[1]);
+}
+
 // Writes each page's number into it, then reads all of them back.
 static void step_memtest(const char *arg)
 {
@@ -294,9 +324,21 @@ static void step_memtest(const char *arg)
 }
 
 const struct step machine_steps[] = {
-    { "hello", step_hello },       { "cpus", step_cpus },       { "interrupts", step_interrupts },
-    { "readline", step_readline }, { "echo", step_echo },       { "ticks", step_ticks },
-    { "acpi", step_acpi },         { "button", step_button },   { "poweroff", step_poweroff },
-    { "reboot", step_reboot },     { "panic", step_panic },     { "exit", step_exit },
-    { "sleep", step_sleep },       { "memtest", step_memtest }, { NULL, NULL },
+    { "hello", step_hello },
+    { "cpus", step_cpus },
+    { "interrupts", step_interrupts },
+    { "readline", step_readline },
+    { "echo", step_echo },
+    { "ticks", step_ticks },
+    { "acpi", step_acpi },
+    { "button", step_button },
+    { "poweroff", step_poweroff },
+    { "reboot", step_reboot },
+    { "panic", step_panic },
+    { "exit", step_exit },
+    { "sleep", step_sleep },
+    { "memtest", step_memtest },
+    { "clock", step_clock },
+    { "entropy", step_entropy },
+    { NULL, NULL },
 };

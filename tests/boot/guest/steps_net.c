@@ -2,6 +2,7 @@
 // This file owns the steps about networks: addresses, and streams over TCP and vsock.
 
 #include <linux/in.h>
+#include <linux/ioctl.h>
 #include <linux/sockios.h>
 #include <linux/vm_sockets.h>
 
@@ -94,8 +95,8 @@ static size_t make_address(union address *address, bool is_vsock, uint64_t cid, 
     return sizeof(address->vm);
 }
 
-// Waits for one connection; prints "waiting KEY" when it may come. Returns it, or an error.
-static long accept_one(const char *key, bool is_vsock, uint64_t port)
+// A socket that listens, or an error.
+static long listen_on(bool is_vsock, uint64_t port)
 {
     union address address;
     size_t len = make_address(&address, is_vsock, VMADDR_CID_ANY, port);
@@ -108,12 +109,23 @@ static long accept_one(const char *key, bool is_vsock, uint64_t port)
     ret = sys3(__NR_bind, fd, (long)&address, (long)len);
     if (ret >= 0)
         ret = sys3(__NR_listen, fd, 1, 0);
-    if (ret >= 0) {
-        line_text("waiting", key);
-        ret = sys3(__NR_accept, fd, 0, 0);
-    }
+    if (ret >= 0)
+        return fd;
     sys_close(fd);
     return ret;
+}
+
+// Waits for one connection; prints "waiting KEY" when it may come. Returns it, or an error.
+static long accept_one(const char *key, bool is_vsock, uint64_t port)
+{
+    long listener = listen_on(is_vsock, port), fd;
+
+    if (listener < 0)
+        return listener;
+    line_text("waiting", key);
+    fd = sys3(__NR_accept, listener, 0, 0);
+    sys_close(listener);
+    return fd;
 }
 
 // Reads a stream to its end; prints "KEY BYTES CRC".
@@ -218,7 +230,57 @@ static void step_call(const char *arg)
     sys_close(fd);
 }
 
+// Writes a number behind a blank; returns the place behind it.
+static char *put_number(char *at, uint64_t value)
+{
+    *at++ = ' ';
+    return at + digits_of(at, value);
+}
+
+// One challenge, answered by what only this guest can say: see step_answer().
+static void answer_one(long fd)
+{
+    uint64_t random[2] = { 0, 0 };
+    uint32_t cid = 0;
+    char *at = buffer;
+    long vsock, got = sys_read(fd, scratch, LINE_MAX);
+
+    if (line_error("answer", got))
+        return;
+    need_devtmpfs();
+    vsock = sys_open("/dev/vsock", O_RDONLY);
+    if (line_error("answer", sys_ioctl(vsock, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid)) ||
+        line_error("answer", sys3(__NR_getrandom, (long)random, sizeof(random), 0)))
+        return;
+    sys_close(vsock);
+    memcpy(at, "answer", 6);
+    at = put_number(at + 6, cid);
+    at = put_number(at, pattern_sum(cid, scratch, (size_t)got));
+    at = put_number(at, random[0]);
+    at = put_number(at, random[1]);
+    at = put_number(at, now_ms());
+    *at++ = '\n';
+    line_error("answer", sys_write(fd, buffer, (size_t)(at - buffer)));
+}
+
+// answer:PORT: takes connections by vsock for ever, reads a challenge from each and answers by a
+// line of its own CID, the challenge's sum from there on, two random numbers, and the time.
+static void step_answer(const char *arg)
+{
+    long listener = listen_on(true, text_number(arg)), fd;
+
+    if (line_error("answer", listener))
+        return;
+    line_text("waiting", "answer");
+    while (!line_error("answer", fd = sys3(__NR_accept, listener, 0, 0))) {
+        answer_one(fd);
+        sys_close(fd);
+    }
+    sys_close(listener);
+}
+
 const struct step net_steps[] = {
     { "ifup", step_ifup },   { "sink", step_sink }, { "source", step_source },
-    { "reply", step_reply }, { "call", step_call }, { NULL, NULL },
+    { "reply", step_reply }, { "call", step_call }, { "answer", step_answer },
+    { NULL, NULL },
 };
