@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guests of 10_density. Both count in the last bytes of their page: one once, then it halts;
- * the other for ever, in ring 3.
+ * The guests of 10_density, and byte by byte of 10_density_qemu. Both count in the last bytes of
+ * their page: one once, then it halts; the other for ever, in ring 3.
  */
         .set COUNTER, 0xff0             /* density.h has it too */
         .section .note.GNU-stack, "", @progbits

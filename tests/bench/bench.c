@@ -204,7 +204,7 @@ void bench_need(int r, const char *what)
 
 void bench_skip(const char *reason)
 {
-    printf("skipped: %s\n", reason);
+    printf("SKIP: %s\n", reason);
     exit(BENCH_SKIP);
 }
 
@@ -238,6 +238,6 @@ void bench_need_kvm(void)
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
     if (fd < 0)
-        bench_skip("/dev/kvm cannot be opened");
+        bench_skip("/dev/kvm cannot be opened: load kvm_intel or kvm_amd, or join the group kvm");
     close(fd);
 }

@@ -74,7 +74,7 @@ int bench_end(const struct bench_report *report);
 /* Ends the program with a message if r is negative. */
 void bench_need(int r, const char *what);
 
-/* Ends the program as skipped, with the reason. */
+/* Ends the program as skipped, with the reason and what to do about it. */
 void bench_skip(const char *reason) __attribute__((noreturn));
 
 /* MemAvailable, in bytes. */

@@ -358,5 +358,7 @@ int main(int argc, char **argv)
     close(image);
     close(file);
     nestvirt_host_free(host);
+    if (!has_qemu)
+        bench_skip("M9.qemu needs QEMU: install Debian's package qemu-system-x86");
     return bench_end(&report);
 }

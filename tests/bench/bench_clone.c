@@ -17,6 +17,7 @@
 #include "floor.h"
 #include "guest.h"
 #include "ours.h"
+#include "usage.h"
 
 enum {
     MIB = 1 << 20,
@@ -27,8 +28,12 @@ enum {
     CROWD = 300,
     MEMORY_ROUNDS = 4,
     MEMORY_VMS = 300,
-    MSRS_MAX = 256
+    MSRS_MAX = 256,
+    FDS_PER_VM = 8,
+    MEMORY_SIZE = 128 * MIB
 };
+
+#define AVAILABLE (3ull << 30)
 
 /* What the floor restores, in this order, from structures of its own. */
 struct saved {
@@ -303,76 +308,63 @@ static void compare_in_crowd(struct bench_report *report, struct contenders *c)
     free(crowd);
 }
 
-static uint64_t available_bytes(void)
-{
-    unsigned long long kib = 0;
-    char line[128];
-    FILE *file = fopen("/proc/meminfo", "re");
+/* In a process of their own: the template is there before and does not count. */
+static struct contenders of_memory;
 
-    while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kib * 1024;
+static void prepare_clones(void)
+{
+    of_memory.host = ours_open();
+    of_memory.size = MEMORY_SIZE;
+    make_template(&of_memory);
 }
 
-/* What is freed comes back only after a while. */
-static uint64_t settled_bytes(void)
+static void fill_clones(uint64_t count)
 {
-    for (int i = 0; i < 5; i++)
-        bench_sleep(500000000);
-    return available_bytes();
+    struct ours_vm *vms = calloc(count, sizeof(*vms));
+
+    for (uint64_t i = 0; vms && i < count; i++)
+        run_clone(&of_memory, &vms[i]);
 }
 
-static uint64_t memory_of_clones(struct contenders *c)
+static void prepare_floor(void)
 {
-    static struct ours_vm vms[MEMORY_VMS];
-    uint64_t before = settled_bytes();
-    uint64_t after;
-
-    for (size_t i = 0; i < MEMORY_VMS; i++)
-        run_clone(c, &vms[i]);
-    after = settled_bytes();
-    for (size_t i = 0; i < MEMORY_VMS; i++)
-        ours_free(&vms[i]);
-    return before > after ? (before - after) / MEMORY_VMS : 0;
+    bench_need(floor_open(&of_memory.floor), "floor");
 }
 
-static uint64_t memory_of_floor(struct contenders *c)
+static void fill_floor(uint64_t count)
 {
-    static struct floor_vm vms[MEMORY_VMS];
-    uint64_t before = settled_bytes();
-    uint64_t after;
+    struct floor_vm *vms = calloc(count, sizeof(*vms));
 
-    for (size_t i = 0; i < MEMORY_VMS; i++) {
-        bench_need(
-            floor_create(&c->floor, c->size, guest_exit_once, sizeof(guest_exit_once), &vms[i]),
-            "floor");
-        bench_need(floor_start(&c->floor, &vms[i]), "floor thread");
+    for (uint64_t i = 0; vms && i < count; i++) {
+        bench_need(floor_create(&of_memory.floor, MEMORY_SIZE, guest_exit_once,
+                                sizeof(guest_exit_once), &vms[i]),
+                   "floor");
+        bench_need(floor_start(&of_memory.floor, &vms[i]), "floor thread");
         bench_need(floor_wait(&vms[i]), "floor guest");
     }
-    after = settled_bytes();
-    for (size_t i = 0; i < MEMORY_VMS; i++)
-        end_floor(c, &vms[i]);
-    return before > after ? (before - after) / MEMORY_VMS : 0;
 }
 
 /* Bytes stand where times do. */
-static void compare_memory(struct bench_report *report, struct contenders *c)
+static void compare_memory(struct bench_report *report)
 {
+    const struct usage_contender clones = { prepare_clones, fill_clones, MEMORY_VMS };
+    const struct usage_contender floor = { prepare_floor, fill_floor, MEMORY_VMS };
     struct bench_series ours = { 0 };
     struct bench_series base = { 0 };
 
-    memory_of_clones(c);
-    memory_of_floor(c);
+    usage_begin();
+    usage_measure(&clones);
+    usage_measure(&floor);
     for (int i = 0; i < MEMORY_ROUNDS; i++) {
-        bench_add(&ours, memory_of_clones(c));
-        bench_add(&base, memory_of_floor(c));
+        bench_add(&ours, usage_measure(&clones));
+        bench_add(&base, usage_measure(&floor));
     }
-    bench_print(report,
-                &(struct bench_line){
-                    .name = "M5", .target = 1.1, .unit = "bytes", .ours = &ours, .base = &base });
+    bench_print(report, &(struct bench_line){ .name = "M5",
+                                              .target = 1.1,
+                                              .unit = "bytes",
+                                              .extra = usage_extra(),
+                                              .ours = &ours,
+                                              .base = &base });
     bench_clear(&ours);
     bench_clear(&base);
 }
@@ -384,14 +376,18 @@ int main(int argc, char **argv)
 
     bench_begin(&report, &argc, argv);
     bench_need_kvm();
+    if (bench_available() < AVAILABLE)
+        bench_skip("M4 and M5 need 3 GiB of available memory: end other programs");
+    bench_need_files(CROWD * FDS_PER_VM);
+    compare_memory(&report); /* first: its processes inherit nothing */
     c.host = ours_open();
     bench_need(floor_open(&c.floor), "floor");
-    open_size(&c, 128 * (size_t)MIB);
+    open_size(&c, MEMORY_SIZE);
     compare(&report, &c, ROUNDS, false, (struct bench_line){ .name = "M4.floor", .target = 1.2 });
     compare(&report, &c, ROUNDS_COPY, true,
-            (struct bench_line){ .name = "M4.copy", .kind = BENCH_SPEED, .target = 100 });
+            (struct bench_line){
+                .name = "M4.copy", .kind = BENCH_SPEED, .target = 100, .nonsense = 20 });
     compare_in_crowd(&report, &c);
-    compare_memory(&report, &c);
     close_size(&c);
     open_size(&c, 512 * (size_t)MIB);
     compare(&report, &c, ROUNDS_EXTRA, false,

@@ -29,7 +29,7 @@ static void volunteer(void)
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
     if (fd < 0 || write(fd, "1000", 4) != 4)
-        bench_skip("this process's oom_score_adj cannot be set");
+        bench_skip("this process's oom_score_adj cannot be set: mount /proc for writing");
     close(fd);
 }
 
@@ -82,7 +82,8 @@ int main(int argc, char **argv)
     bench_begin(&report, &argc, argv);
     bench_need_kvm();
     if (bench_available() < NEEDED)
-        bench_skip("M11 needs 21 GiB of available memory");
+        bench_skip("M11 needs 21 GiB of available memory: end other programs, or take a larger "
+                   "machine");
     bench_need_files(VMS_TARGET * FDS_PER_VM + FDS_OWN);
     volunteer();
     vms = calloc(VMS_MAX, sizeof(*vms));

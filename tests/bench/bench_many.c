@@ -237,7 +237,7 @@ int main(int argc, char **argv)
     bench_need_kvm();
     bench_need_files(VMS * FDS_PER_VM);
     if (bench_available() < AVAILABLE)
-        bench_skip("2,000 VMs twice need 6 GiB of available memory");
+        bench_skip("2,000 VMs twice need 6 GiB of available memory: end other programs");
     for (int i = 0; i < 2; i++)
         fds[i] = spawn(&contenders[i]);
     in_turns(fds, 'c', created);

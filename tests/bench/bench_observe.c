@@ -111,7 +111,9 @@ static void start_threads(void)
         int r = pthread_create(&workers[i].thread, &attributes, work, &workers[i]);
 
         if (r == EAGAIN)
-            bench_skip("this host does not let us have 12,800 threads");
+            bench_skip(
+                "M10 needs 12,800 threads: raise ulimit -u, pids.max of the control group, or "
+                "kernel.threads-max");
         bench_need(-r, "pthread_create");
     }
     pthread_attr_destroy(&attributes);
@@ -134,21 +136,23 @@ static void read_kernel(const struct worker *worker, uint64_t *ret_time_ns, uint
     snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", worker->tid);
     file = fopen(path, "re");
     if (!file || fscanf(file, "%*u %" SCNu64 " %" SCNu64, ret_time_ns, ret_count) != 2)
-        bench_skip("this kernel does not tell how long threads wait");
+        bench_skip("this kernel does not tell how long threads wait: take one with "
+                   "CONFIG_SCHED_INFO");
     fclose(file);
 }
 
 static struct nestvirt_observer *open_observer(void)
 {
     struct nestvirt_observer_config config;
+    struct nestvirt_error *error = NULL;
     struct nestvirt_observer *observer;
     int r;
 
     nestvirt_observer_config_init(&config, sizeof(config));
     config.flags = NESTVIRT_OBSERVER_NEED_BPF;
-    r = nestvirt_observer_new(&config, &observer, NULL);
+    r = nestvirt_observer_new(&config, &observer, &error);
     if (r == -EPERM || r == -EACCES || r == -ENOTSUP)
-        bench_skip("the BPF program cannot be loaded here");
+        bench_skip(nestvirt_error_get_message(error)); /* it says what to do */
     bench_need(r, "nestvirt_observer_new");
     return observer;
 }

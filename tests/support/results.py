@@ -3,9 +3,11 @@
 import argparse
 import json
 import pathlib
+import subprocess
 
 PASSED = ("OK", "EXPECTEDFAIL")
 TAIL = 40
+COMPARE = pathlib.Path(__file__).resolve().parent.parent / "bench" / "compare"
 
 
 def parse_arguments():
@@ -14,7 +16,7 @@ def parse_arguments():
     parser.add_argument("log", type=pathlib.Path, help="meson's log, one JSON object a line")
     parser.add_argument("totals", type=pathlib.Path, help="a line 'passed failed skipped' is added here")
     parser.add_argument("--no-skips", metavar="REASON", help="why a skipped test is a failed one")
-    parser.add_argument("--show-json", action="store_true", help="print the JSON lines of the tests")
+    parser.add_argument("--show-json", action="store_true", help="print the JSON lines of the tests, and one table of them")
     return parser.parse_args()
 
 
@@ -62,10 +64,10 @@ def judge(arguments, test):
 
 
 def show_json(tests):
-    for test in tests:
-        for line in (test.get("stdout") or "").splitlines():
-            if line.startswith("{"):
-                print(line)
+    lines = [line for test in tests for line in (test.get("stdout") or "").splitlines() if line.startswith("{")]
+    print(*lines, sep="\n", flush=True)
+    # Each test has been judged by it: here it only draws.
+    subprocess.run([COMPARE, "-"], input="\n".join(lines), text=True, check=False)
 
 
 def main():
