@@ -138,6 +138,8 @@ def arguments(words: Optional[List[str]] = None) -> argparse.Namespace:
     parser.add_argument("--output", metavar="FILE", help="for the JSON, instead of stdout")
     parser.add_argument("--dask", metavar="SCHEDULER",
                         help="do it on every worker of a Dask cluster: its scheduler's address, or its scheduler file")
+    parser.add_argument("--workers", type=Whole(1, 100000), default=0, metavar="N",
+                        help="with --dask: wait up to a minute until there are so many")
     return parser.parse_args(words)
 
 
@@ -153,7 +155,7 @@ def experiment(words: argparse.Namespace, options: Options, board: Board) -> Dic
             raise
         raise OSError("--dask needs Dask's distributed: apt-get install --no-install-recommends python3-distributed"
                       ) from problem
-    return density_dask.run_everywhere(words.dask, options, stop, board.tell)
+    return density_dask.run_everywhere(words.dask, options, stop, board.tell, words.workers)
 
 
 def main() -> int:
@@ -170,7 +172,10 @@ def main() -> int:
         if not words.quiet:
             print(f"\n{table(result)}", file=sys.stderr, flush=True)
         print(json.dumps(result), file=output, flush=True)
-    if any(worker["error"] for worker in result.get("workers", ())):
+    failed = [worker for worker in result.get("workers", ()) if worker["error"]]
+    for worker in failed if words.quiet else ():
+        print(f"density.py: {worker['worker']}: {worker['error']}", file=sys.stderr)
+    if failed:
         return 1
     is_short = result["ran"] < result["asked"]
     return int(is_short and not result["limit"] and not result["interrupted"])

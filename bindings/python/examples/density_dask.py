@@ -26,6 +26,7 @@ from density_run import Options, Progress, machine, run
 TOPIC = "nestvirt-density"  # Of events, which carry progress.
 CONNECT_SECONDS = 10
 FETCH_SECONDS = 30
+WORKERS_SECONDS = 60  # For workers that are still to come.
 LOOK_SECONDS = 1.0  # Between two looks at which workers there are.
 
 
@@ -115,11 +116,21 @@ class Cluster:
         if progress.phase != "begun":
             self.tell(progress, self.names.get(message["worker"], message["worker"]))
 
-    def start(self) -> None:
+    def find(self, is_over: Callable[[], bool], least: int) -> Dict[str, Any]:
+        """The workers, when there are enough."""
+        deadline = time.monotonic() + WORKERS_SECONDS
+        while True:
+            workers: Dict[str, Any] = self.client.scheduler_info()["workers"]
+            if workers and len(workers) >= least:
+                return workers
+            if not least:
+                raise OSError("the scheduler has no workers: start some, by dask-worker ADDRESS")
+            if is_over() or time.monotonic() > deadline:
+                raise OSError(f"there are only {len(workers)} of {least} workers (--workers)")
+            time.sleep(0.2)
+
+    def start(self, workers: Dict[str, Any]) -> None:
         """One task for each worker, which no other one may do."""
-        workers = self.client.scheduler_info()["workers"]
-        if not workers:
-            raise OSError("the scheduler has no workers: start some, by dask-worker ADDRESS")
         self.names = {address: str(info["name"]) for address, info in workers.items()}
         self.places = self.client.run(place, workers=list(workers), on_error="return")
         self.client.subscribe_topic(TOPIC, self.on_event)
@@ -205,12 +216,12 @@ class Cluster:
 
 
 def run_everywhere(scheduler: str, options: Options, is_over: Callable[[], bool],
-                   tell: Callable[[Progress, str], Any]) -> Result:
+                   tell: Callable[[Progress, str], Any], least: int = 0) -> Result:
     """
     Runs run() of density_run.py once on each worker of the cluster; one report.
 
     scheduler: its address, or its scheduler file. is_over: as in run(); the VMs of all workers are freed. tell: is
-    given the worker's name too. The report has the members of a result, and "workers", what each of them did: "error"
+    given the worker's name too. least: waits until there are so many workers. The report has the members of a result, and "workers", what each of them did: "error"
     is the reason if it failed. OSError if there is no scheduler, or no worker.
     """
     for module in (density_run, sys.modules[__name__]):
@@ -219,6 +230,6 @@ def run_everywhere(scheduler: str, options: Options, is_over: Callable[[], bool]
         client = stack.enter_context(connect(scheduler))
         cluster = Cluster(client, options, tell)
         stack.callback(cluster.close)
-        cluster.start()
+        cluster.start(cluster.find(is_over, least))
         workers = cluster.gather(is_over)
     return merge(workers, options)

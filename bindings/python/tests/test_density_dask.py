@@ -154,6 +154,16 @@ class Dask(unittest.TestCase):
         self.assertIn("1 machine  2 of 2", told)
         self.await_empty("one", "two")
 
+    def test_two_workers_and_one_ksm(self) -> None:
+        run, record = Path("/sys/kernel/mm/ksm/run"), Path("/run/nestvirt-ksm")
+        if not os.access(run, os.W_OK) or record.exists():
+            self.skipTest("KSM cannot be changed: needs root, a kernel with KSM, and no other program that changes it")
+        former = run.read_text(encoding="ascii")
+        result, told = self.density(*WORDS, "--hold", "2", "--ksm")
+        self.assertEqual([one["vms"] for one in result["workers"]], [20, 20])
+        self.assertIn("KSM's settings are left as they are", told)
+        self.assertEqual((run.read_text(encoding="ascii"), record.exists()), (former, False))
+
     def test_workers_that_cannot(self) -> None:
         self.addCleanup(self.cluster.end, "blind", "bare")
         self.cluster.add_worker("blind", tuple(without_kvm()))
@@ -168,6 +178,8 @@ class Dask(unittest.TestCase):
             self.assertEqual(workers[name]["host"], os.uname().nodename)
             self.assertIn(f"FAILED of {name}: {workers[name]['error']}", told)
         self.assertIn("2 of 4", told)
+        _, told = self.density("--count", "1", "--memory", "1M", "--quiet", status=1)
+        self.assertEqual(sorted(line.split(": ")[1] for line in told.splitlines()), ["bare", "blind"])
 
     def test_worker_that_dies(self) -> None:
         self.cluster.add_worker("weak")
@@ -196,6 +208,17 @@ class Dask(unittest.TestCase):
         process.kill()
         self.await_empty("one", "two")
         self.density(*WORDS, "--quiet")  # The workers are free again.
+
+    def test_worker_that_is_still_to_come(self) -> None:
+        with subprocess.Popen([sys.executable, str(PROGRAM), "--count", "2", "--memory", "1M", "--quiet", "--dask",
+                               str(self.cluster.file), "--workers", "3"], text=True, stdout=subprocess.PIPE) as process:
+            self.addCleanup(process.kill)
+            time.sleep(3)
+            self.assertIsNone(process.poll())
+            self.addCleanup(self.cluster.end, "late")
+            self.cluster.add_worker("late")
+            result = json.loads(process.communicate(timeout=SECONDS)[0])
+        self.assertEqual((process.returncode, result["vms"], len(result["workers"])), (0, 6, 3))
 
     def test_worker_that_is_busy(self) -> None:
         first = self.begin(*LONG)
