@@ -63,6 +63,8 @@ static void ck_loop_sleeps(void)
     if (!vs_guest.loop)
         return;
     pthread_mutex_lock(&vs_guest.loop->lock);
+    while (vs_guest.loop->running) /* it reads its function without the lock */
+        pthread_cond_wait(&vs_guest.loop->idle, &vs_guest.loop->lock);
     for (uint32_t i = 0; i < vs_device->slot_count; i++) {
         if (vs_device->slots[i]->source.fn != count_call)
             real_call = vs_device->slots[i]->source.fn;
