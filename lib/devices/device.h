@@ -57,6 +57,7 @@ struct nv_device_env {
     struct nestvirt_loop *loop; /* NULL unless some device of the VM needs one */
     const struct nv_log *log;
     const char *vm_name;
+    bool is_fresh_clone; /* its template had never run: nothing is loaded, whenever it is built */
 };
 
 /* What the boot tables have to say about a device. */

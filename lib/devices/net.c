@@ -445,8 +445,12 @@ static int net_load(struct nestvirt_device *device, struct nv_reader *reader,
         return 0;
     }
     NV_VIRTIO_GUARD(&net->virtio);
-    if (!nv_virtio_is_live(&net->virtio))
+    if (!nv_virtio_is_live(&net->virtio)) /* the number is of a driver before the last reset */
         return 0;
+    if (active > 1 && !(net->virtio.features & NV_NET_F_MQ)) {
+        reader->is_bad = true;
+        return 0;
+    }
     nv_net_set_offload(net, offload_of(net->virtio.features));
     nv_net_set_active(net, active);
     for (uint32_t i = 0; i < net->open_count; i++)

@@ -67,12 +67,15 @@ static int vmgenid_claim(struct nestvirt_device *device, const struct nv_device_
     return 0;
 }
 
-/* A VM that starts again is the same one: it keeps its ID. */
+/*
+ * A VM that starts again is the same one: it keeps its ID. A clone goes back to its template, and
+ * where that had never run there is no load to make another.
+ */
 static int vmgenid_wire(struct nestvirt_device *device, const struct nv_device_env *env,
                         struct nestvirt_error **ret_error)
 {
     struct vmgenid_state *s = device->state;
-    int r = s->has_id ? 0 : make_id(s, ret_error);
+    int r = s->has_id && !env->is_fresh_clone ? 0 : make_id(s, ret_error);
 
     return r < 0 ? r : put_id(s, ret_error);
 }

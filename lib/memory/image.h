@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/record.h"
+#include "host/limits.h"
 #include "memory/memory.h"
 
 /* What a clone does as its template did. Locked or touched pages would be copies, all of them. */
@@ -37,10 +38,12 @@ void nv_ram_destroy(struct nv_ram *image);
 
 /*
  * Copies guest memory, which nobody changes meanwhile, into a memfd: only pages with data. origin:
- * the image that its regions were mapped from, or NULL. -ENOMEM, -EMFILE and the like.
+ * the image that its regions were mapped from, or NULL. headroom: is asked for the pages before
+ * they are copied. -ENOMEM, -EMFILE and the like.
  */
 int nv_ram_copy(const struct nv_memory *memory, const struct nv_ram *origin,
-                struct nv_ram *ret_image, struct nestvirt_error **ret_error);
+                struct nv_headroom *headroom, struct nv_ram *ret_image,
+                struct nestvirt_error **ret_error);
 
 /* Lists the regions of an image of this memory. */
 void nv_ram_describe(const struct nv_memory *memory, struct nv_ram *image);

@@ -15,8 +15,11 @@
 
 enum { PIECE_PAGES = 512 }; /* whose entries are looked at together */
 
+static const char object[] = "memory image";
+
 /* How pages with data are found. */
 struct source {
+    struct nv_headroom *headroom;
     const struct nv_memory_region *region;
     int pagemap_fd; /* -1: not used */
     int file_fd;    /* holes of it are zeroes; -1: not used */
@@ -85,17 +88,27 @@ static bool may_hold_data(struct source *source, uint64_t offset, uint32_t page)
     return source->pagemap_fd < 0;
 }
 
-static int copy_run(const struct nv_memory_region *region, struct nv_ram *image,
-                    uint64_t image_offset, uint64_t start, uint64_t end)
+static int copy_run(const struct source *source, struct nv_ram *image, uint64_t image_offset,
+                    uint64_t start, uint64_t end, struct nestvirt_error **ret_error)
 {
+    int r;
+
+    if (start == end)
+        return 0;
+    r = nv_headroom_take(source->headroom, end - start, object, ret_error);
+    if (r < 0)
+        return r;
     image->data += end - start;
-    return start == end
-               ? 0
-               : nv_ram_write(image->fd, region->host + start, end - start, image_offset + start);
+    r = nv_ram_write(image->fd, source->region->host + start, end - start, image_offset + start);
+    return r < 0
+               ? nv_fail_sys(ret_error, -r, object, "write to a memfd",
+                             "free memory on the host, or raise the limit on file size (ulimit -f)")
+               : 0;
 }
 
 /* Copies runs of pages that are not all zeroes. */
-static int copy_region(struct source *source, struct nv_ram *image, uint64_t image_offset)
+static int copy_region(struct source *source, struct nv_ram *image, uint64_t image_offset,
+                       struct nestvirt_error **ret_error)
 {
     const struct nv_memory_region *region = source->region;
     uint64_t length = region->config.length;
@@ -111,11 +124,11 @@ static int copy_region(struct source *source, struct nv_ram *image, uint64_t ima
                 (uint32_t)NV_MIN((length - offset) / NV_PAGE_SIZE, (uint64_t)PIECE_PAGES));
         if (may_hold_data(source, offset, page) && !nv_page_is_zero(region->host + offset))
             continue;
-        r = copy_run(region, image, image_offset, start, offset);
+        r = copy_run(source, image, image_offset, start, offset, ret_error);
         start = offset + NV_PAGE_SIZE;
     }
     if (r == 0 && start < length)
-        r = copy_run(region, image, image_offset, start, length);
+        r = copy_run(source, image, image_offset, start, length, ret_error);
     return r;
 }
 
@@ -138,24 +151,29 @@ void nv_ram_describe(const struct nv_memory *memory, struct nv_ram *image)
 }
 
 static int copy_all(const struct nv_memory *memory, const struct nv_ram *origin,
-                    struct nv_ram *image)
+                    struct nv_headroom *headroom, struct nv_ram *image,
+                    struct nestvirt_error **ret_error)
 {
     NV_AUTO_FD pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     NV_AUTO_FREE struct source *source = malloc(sizeof(*source));
     uint32_t next = 0;
-    int r = source ? 0 : -ENOMEM;
+    int r = 0;
 
+    if (!source)
+        return nv_fail_sys(ret_error, ENOMEM, object, "malloc", "free memory in this process");
+    source->headroom = headroom;
     for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX && r == 0; i++) {
         if (!memory->regions[i].used)
             continue;
         find_source(&memory->regions[i], origin, pagemap_fd, source);
-        r = copy_region(source, image, image->regions[next++].offset);
+        r = copy_region(source, image, image->regions[next++].offset, ret_error);
     }
     return r;
 }
 
 int nv_ram_copy(const struct nv_memory *memory, const struct nv_ram *origin,
-                struct nv_ram *ret_image, struct nestvirt_error **ret_error)
+                struct nv_headroom *headroom, struct nv_ram *ret_image,
+                struct nestvirt_error **ret_error)
 {
     int r;
 
@@ -164,11 +182,10 @@ int nv_ram_copy(const struct nv_memory *memory, const struct nv_ram *origin,
     r = nv_ram_open_file(ret_image->length, &ret_image->fd, ret_error);
     if (r < 0)
         return r;
-    r = copy_all(memory, origin, ret_image);
+    r = copy_all(memory, origin, headroom, ret_image, ret_error);
     if (r < 0) {
         nv_ram_destroy(ret_image);
-        return nv_fail_sys(ret_error, -r, "memory image", "write to a memfd",
-                           "free memory on the host, or raise the limit on file size (ulimit -f)");
+        return r;
     }
     nv_ram_seal(ret_image);
     return 0;

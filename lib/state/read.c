@@ -14,6 +14,7 @@
 static const char object[] = "saved state";
 
 struct input {
+    struct nv_headroom *headroom;
     int fd;
     uint64_t size;
     struct nv_crc crc;
@@ -147,6 +148,22 @@ static int read_part(struct input *in, uint64_t offset, uint64_t length, struct 
     return read_at(in->fd, offset, part->bytes, length, ret_error);
 }
 
+/*
+ * No entry is zero, so that a list with a hole is not one; and what a file truly holds is what its
+ * list may cost here. File systems make holes of zeroes that go before and behind it in a page.
+ */
+static int check_list_is_there(const struct input *in, uint64_t offset, uint64_t length,
+                               struct nestvirt_error **ret_error)
+{
+    uint64_t end = nv_align_down(offset + length, NV_PAGE_SIZE);
+    uint64_t at = nv_align_up(offset, NV_PAGE_SIZE);
+    off_t hole = at < end ? lseek(in->fd, (off_t)at, SEEK_HOLE) : (off_t)end;
+
+    if (hole >= 0 && (uint64_t)hole < end)
+        return damaged("its list of memory has a hole", ret_error);
+    return 0;
+}
+
 static int read_body(struct input *in, struct nestvirt_template *template,
                      struct nestvirt_error **ret_error)
 {
@@ -154,14 +171,22 @@ static int read_body(struct input *in, struct nestvirt_template *template,
     struct nv_writer extents = { 0 };
     uint64_t offset = NV_STATE_HEADER;
     uint32_t crc;
-    int r = read_part(in, offset, header->config_length, &template->config, ret_error);
+    uint64_t list_length = header->extent_count * NV_STATE_EXTENT;
+    int r = check_list_is_there(in, offset + header->config_length + header->machine_length,
+                                list_length, ret_error);
 
+    if (r == 0)
+        r = nv_headroom_take(in->headroom,
+                             header->config_length + header->machine_length + list_length, object,
+                             ret_error);
+    if (r == 0)
+        r = read_part(in, offset, header->config_length, &template->config, ret_error);
     offset += header->config_length;
     if (r == 0)
         r = read_part(in, offset, header->machine_length, &template->machine, ret_error);
     offset += header->machine_length;
     if (r == 0)
-        r = read_part(in, offset, header->extent_count * NV_STATE_EXTENT, &extents, ret_error);
+        r = read_part(in, offset, list_length, &extents, ret_error);
     in->extents = extents.bytes;
     if (r < 0)
         return r;
@@ -302,7 +327,10 @@ static int take_memory(struct input *in, uint32_t flags, const struct nestvirt_t
         image->data += extent_at(in, i).length;
     if (!base && (is_trusted || is_sealed(in->fd)))
         return keep_file(in, is_trusted, image, ret_error);
-    r = nv_ram_open_file(in->header.memory_length, &image->fd, ret_error);
+    r = nv_headroom_take(in->headroom, image->data + (base ? base->image.data : 0), object,
+                         ret_error);
+    if (r == 0)
+        r = nv_ram_open_file(in->header.memory_length, &image->fd, ret_error);
     if (r == 0 && base)
         r = copy_base(in, &base->image, image->fd, ret_error);
     if (r == 0)
@@ -353,6 +381,7 @@ int nv_template_read(struct nestvirt_host *host, int fd, uint32_t flags,
         return r;
     in = calloc(1, sizeof(*in));
     if (in) {
+        in->headroom = &host->headroom;
         in->fd = fd;
         nv_crc_init(&in->crc);
         r = read_all(in, flags, base, template, ret_error);

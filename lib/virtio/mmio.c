@@ -10,11 +10,6 @@
 
 enum { MAGIC = 0x74726976, VERSION = 2, VENDOR = 0x5452564e /* "NVRT" */ };
 
-enum {
-    STATUS_DRIVER_BITS = NV_VIRTIO_ACKNOWLEDGE | NV_VIRTIO_DRIVER | NV_VIRTIO_FEATURES_OK |
-                         NV_VIRTIO_DRIVER_OK | NV_VIRTIO_FAILED
-};
-
 void nv_virtio_clear(struct nv_virtio *v)
 {
     for (uint32_t i = 0; i < v->queue_count && v->queues; i++) {
@@ -99,14 +94,13 @@ static void activate(struct nv_virtio *v)
             nv_virtio_notify(v, i);
 }
 
-/* The driver only ever adds bits, each after the one before it (3.1.1). */
-static bool is_step(uint8_t old, uint8_t status)
+bool nv_virtio_is_step(uint8_t old, uint8_t status)
 {
     static const uint8_t order[] = { NV_VIRTIO_ACKNOWLEDGE, NV_VIRTIO_DRIVER, NV_VIRTIO_FEATURES_OK,
                                      NV_VIRTIO_DRIVER_OK };
     bool has_gap = false;
 
-    if ((old & STATUS_DRIVER_BITS) & ~status)
+    if ((old & NV_VIRTIO_DRIVER_BITS) & ~status)
         return false;
     for (size_t i = 0; i < NV_ARRAY_SIZE(order); i++) {
         if (!(status & order[i]))
@@ -120,10 +114,10 @@ static bool is_step(uint8_t old, uint8_t status)
 static void write_status(struct nv_virtio *v, uint32_t value)
 {
     uint8_t old = v->status;
-    uint8_t status = value & STATUS_DRIVER_BITS;
+    uint8_t status = value & NV_VIRTIO_DRIVER_BITS;
     uint8_t added = status & (uint8_t)~old;
 
-    if (value > 0xff || v->is_resetting || !is_step(old, status)) {
+    if (value > 0xff || v->is_resetting || !nv_virtio_is_step(old, status)) {
         nv_virtio_ignore(v);
         return;
     }

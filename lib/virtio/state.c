@@ -136,6 +136,16 @@ static int check_place(const struct nv_virtio *v, struct nv_reader *body,
                    "has another interrupt pin than in the template");
 }
 
+/* The steps of 3.1.1, and features that the driver has from the third on and not before. */
+static bool is_reachable(const struct nv_virtio *v)
+{
+    const uint8_t known = NV_VIRTIO_DRIVER_BITS | NV_VIRTIO_NEEDS_RESET;
+
+    if ((v->status & ~known) || !nv_virtio_is_step(0, v->status & NV_VIRTIO_DRIVER_BITS))
+        return false;
+    return v->features == (v->status & NV_VIRTIO_FEATURES_OK ? v->driver_features : 0);
+}
+
 static int load_queues(struct nv_virtio *v, struct nv_reader *body,
                        struct nestvirt_error **ret_error)
 {
@@ -144,10 +154,13 @@ static int load_queues(struct nv_virtio *v, struct nv_reader *body,
     if (nv_read_u32(body) != v->queue_count)
         return nv_fail(ret_error, -EINVAL, "virtio", "set the properties as in the template",
                        "has another number of queues than in the template");
-    for (uint32_t i = 0; i < v->queue_count && r == 0; i++)
+    for (uint32_t i = 0; i < v->queue_count && r == 0; i++) {
         r = nv_queue_load(&v->queues[i].ring, v->memory, v->queue_size,
                           v->features & NV_VIRTIO_F_INDIRECT_DESC,
                           v->features & NV_VIRTIO_F_EVENT_IDX, body, ret_error);
+        if (r == 0 && v->queues[i].ring.is_ready && !(v->status & NV_VIRTIO_FEATURES_OK))
+            r = nv_bad_state("virtio", "a queue is ready before the features are", ret_error);
+    }
     return r;
 }
 
@@ -181,6 +194,8 @@ int nv_virtio_load(struct nv_virtio *v, struct nv_reader *reader, struct nestvir
     atomic_store(&v->interrupt_status, nv_read_u32(&body) & INTERRUPT_BITS);
     v->generation = nv_read_u32(&body);
     config = nv_read_blob(&body, &config_length);
+    if (!is_reachable(v))
+        return nv_bad_state("virtio", "no driver brings it to its status and features", ret_error);
     if (v->features & ~v->offered)
         return nv_fail(ret_error, -EINVAL, "virtio", "set the properties as in the template",
                        "lacks features 0x%llx that its driver uses",

@@ -41,7 +41,9 @@ enum {
     NV_VIRTIO_DRIVER_OK = 4,
     NV_VIRTIO_FEATURES_OK = 8,
     NV_VIRTIO_NEEDS_RESET = 64,
-    NV_VIRTIO_FAILED = 128
+    NV_VIRTIO_FAILED = 128,
+    NV_VIRTIO_DRIVER_BITS = NV_VIRTIO_ACKNOWLEDGE | NV_VIRTIO_DRIVER | NV_VIRTIO_FEATURES_OK |
+                            NV_VIRTIO_DRIVER_OK | NV_VIRTIO_FAILED
 };
 
 enum {
@@ -205,6 +207,12 @@ static inline void nv_virtio_cleanup_unlock(struct nv_virtio **v)
 #define NV_VIRTIO_GUARD(device)                                                                \
     __attribute__((cleanup(nv_virtio_cleanup_unlock), unused)) struct nv_virtio *NV_LOCK_NAME( \
         __LINE__) = nv_virtio_lock(device)
+
+/*
+ * True if the driver may bring its bits of the status there: it only ever adds some, each after the
+ * one before it (3.1.1).
+ */
+bool nv_virtio_is_step(uint8_t old, uint8_t status);
 
 /* True while the driver is ready and nothing is broken: queues may be used. Lock held. */
 bool nv_virtio_is_live(const struct nv_virtio *v);

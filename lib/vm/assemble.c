@@ -111,6 +111,7 @@ static struct nv_device_env make_env(struct nestvirt_vm *vm)
         .loop = vm->loop,
         .log = &vm->log,
         .vm_name = vm->name,
+        .is_fresh_clone = vm->origin && vm->is_fresh,
     };
 }
 

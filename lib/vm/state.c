@@ -162,8 +162,8 @@ static int save(struct nestvirt_vm *vm, uint32_t flags, struct nestvirt_template
     if (r >= 0)
         r = save_machine(vm, &template->machine, ret_error);
     if (r >= 0 && !is_taken)
-        r = nv_ram_copy(&vm->memory, vm->origin ? &vm->origin->image : NULL, &template->image,
-                        ret_error);
+        r = nv_ram_copy(&vm->memory, vm->origin ? &vm->origin->image : NULL, &vm->host->headroom,
+                        &template->image, ret_error);
     if (r < 0)
         return r;
     if (is_taken)

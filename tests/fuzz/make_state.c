@@ -73,6 +73,25 @@ static void save(const char *folder, const char *name, struct nestvirt_vm *vm)
     close(fd);
 }
 
+/* With a page where its generation ID is. */
+static void save_generation(const char *folder, struct nestvirt_host *host)
+{
+    struct nestvirt_vm *vm = make_vm(host, NESTVIRT_CHIP_SPLIT, 1);
+    struct nestvirt_memory_config page;
+
+    nestvirt_memory_config_init(&page, sizeof(page));
+    page.address = 0xef000;
+    page.length = PAGE;
+    need(nestvirt_memory_add(vm, &page, NULL), "page");
+    need(nestvirt_device_add(vm, "vmgenid", NULL, NULL), "vmgenid");
+    need(nestvirt_vm_build(vm, NULL), "build");
+    save(folder, "vmgenid-built", vm);
+    need(nestvirt_vm_start(vm, NULL), "start");
+    need(nestvirt_vm_pause(vm, NULL), "pause");
+    save(folder, "vmgenid", vm);
+    nestvirt_vm_free(vm);
+}
+
 int main(int argc, char **argv)
 {
     struct nestvirt_host *host;
@@ -101,6 +120,7 @@ int main(int argc, char **argv)
     need(nestvirt_vm_pause(vm, NULL), "pause");
     save(argv[1], "kernel-chip", vm);
     nestvirt_vm_free(vm);
+    save_generation(argv[1], host);
     nestvirt_host_free(host);
     return 0;
 }

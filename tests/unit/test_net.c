@@ -312,6 +312,33 @@ START_TEST(test_net_pairs_not_negotiated)
 }
 END_TEST
 
+/* Saved state that says so many pairs are in use. */
+static bool can_load(uint8_t pairs)
+{
+    struct nv_reader reader = { .bytes = (const uint8_t[]){ pairs, 0, 0, 0 }, .left = 4 };
+
+    ck_nv_ok(net.guest.device->class->load(net.guest.device, &reader, &error));
+    return !reader.is_bad;
+}
+
+START_TEST(test_net_loads_pairs)
+{
+    setup_pairs(0, 2, ALWAYS & ~NV_NET_F_MQ);
+    ck_assert(can_load(1));
+    ck_assert(!can_load(2));
+    ck_assert(!can_load(0));
+}
+END_TEST
+
+START_TEST(test_net_loads_negotiated_pairs)
+{
+    setup_pairs(0, 2, GUEST_ALL);
+    ck_assert(can_load(1));
+    ck_assert(can_load(2));
+    ck_assert(!can_load(3));
+}
+END_TEST
+
 /* --- Life --- */
 
 START_TEST(test_net_builds_again)
@@ -541,6 +568,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_net_pairs);
     tcase_add_test(tcase, test_net_pairs_lose_nothing);
     tcase_add_test(tcase, test_net_pairs_not_negotiated);
+    tcase_add_test(tcase, test_net_loads_pairs);
+    tcase_add_test(tcase, test_net_loads_negotiated_pairs);
     tcase_add_test(tcase, test_hostile_43_net_pairs);
     tcase_add_test(tcase, test_hostile_43_net_pairs_storm);
     tcase_add_test(tcase, test_net_builds_again);

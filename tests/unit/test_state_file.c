@@ -13,6 +13,8 @@
 #include "fake_kvm.h"
 #include "support.h"
 
+enum { REGION_LENGTH = 16 + 4 + 8 };
+
 static struct nestvirt_host *host;
 static struct nestvirt_template *template;
 static int file = -1;
@@ -272,6 +274,64 @@ START_TEST(test_hostile_identity)
 }
 END_TEST
 
+/* A file of changes of nothing but a header and a list: what it would cost is asked for first. */
+static void write_sparse(uint64_t memory, uint64_t extents, bool has_list)
+{
+    uint8_t header[128] = { 0 }, entry[24];
+    uint64_t config, list, end;
+    uint8_t *body;
+    struct nv_crc crc;
+
+    nv_crc_init(&crc);
+    ck_assert_int_eq(pread(file, header, sizeof(header), 0), sizeof(header));
+    config = nv_get_le64(header + 48);
+    list = 128 + config + nv_get_le64(header + 56);
+    end = list + 24 * extents;
+    body = calloc(1, end);
+    ck_assert_ptr_nonnull(body);
+    ck_assert_int_eq(pread(file, body, list, 0), (ssize_t)list);
+    for (uint64_t i = 0; i < extents && has_list; i++) {
+        memset(entry, 0, sizeof(entry));
+        nv_put_le64(entry, i << 20);
+        nv_put_le64(entry + 8, 1 << 20);
+        memcpy(body + list + 24 * i, entry, sizeof(entry));
+    }
+    /* The only region, behind the head of its record and the count: its address and length. */
+    nv_put_le64(body + 128 + REGION_LENGTH, memory);
+    nv_put_le64(header + 64, extents);
+    nv_put_le64(header + 72, memory);
+    nv_put_le64(header + 80, nv_align_up(end, 4096));
+    nv_put_le64(header + 88, nv_align_up(end, 4096) + memory);
+    nv_put_le32(header + 96, nv_crc_add(&crc, 0, body + 128, end - 128));
+    nv_put_le32(header + 124, nv_crc_add(&crc, 0, header, 124));
+    memcpy(body, header, sizeof(header));
+    ck_assert_int_eq(ftruncate(file, 0), 0);
+    ck_assert_int_eq(pwrite(file, body, has_list ? end : list, 0),
+                     (ssize_t)(has_list ? end : list));
+    ck_assert_int_eq(ftruncate(file, (off_t)(nv_align_up(end, 4096) + memory)), 0);
+    free(body);
+}
+
+/* Its first checksum is wrong, so that memory is safe where nobody asks for it. */
+START_TEST(test_hostile_more_than_the_host_has)
+{
+    uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES) * 4096;
+    uint64_t memory = nv_align_up(pages + NV_MIB(64), NV_MIB(1));
+
+    write_sparse(memory, memory >> 20, true);
+    ck_nv_fails_with(try_open(&error), -ENOMEM, "must stay");
+}
+END_TEST
+
+START_TEST(test_hostile_list_of_a_hole)
+{
+    write_sparse(NV_MIB(64), 16384, false);
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
+    write_sparse(NV_MIB(64), 64, true);
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "checksum of its memory");
+}
+END_TEST
+
 /* Where the memory lies, nothing is written. */
 START_TEST(test_write_over_itself)
 {
@@ -301,6 +361,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_damaged);
     tcase_add_test(tcase, test_foreign);
     tcase_add_test(tcase, test_hostile_identity);
+    tcase_add_test(tcase, test_hostile_more_than_the_host_has);
+    tcase_add_test(tcase, test_hostile_list_of_a_hole);
     tcase_add_test(tcase, test_write_over_itself);
     return suite;
 }

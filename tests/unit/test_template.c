@@ -149,6 +149,30 @@ START_TEST(test_identity)
 END_TEST
 
 /* The order in which KVM wants a vCPU back; the clock last, and only when the guest goes on. */
+/* A clone that starts anew from a template that had never run is another machine each time. */
+START_TEST(test_fresh_clone_starts_again)
+{
+    uint8_t ids[3][NESTVIRT_GENERATION_SIZE], seen[NESTVIRT_GENERATION_SIZE];
+    struct nestvirt_vm *clone;
+
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_assert_int_eq(nestvirt_vm_get_generation(vm, ids[0], sizeof(ids[0]), NULL), 16);
+    ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
+    clone = clone_of(template);
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    for (int i = 1; i < 3; i++) {
+        ck_nv_ok(nestvirt_vm_start(clone, &error));
+        ck_assert_int_eq(nestvirt_vm_get_generation(clone, ids[i], sizeof(ids[i]), NULL), 16);
+        ck_nv_ok(nestvirt_memory_read(clone, 0xef000, seen, sizeof(seen), &error));
+        ck_assert_mem_eq(seen, ids[i], sizeof(seen));
+        ck_assert_mem_ne(ids[i], ids[i - 1], sizeof(seen));
+        ck_nv_ok(nestvirt_vm_stop(clone, 1000, &error));
+    }
+    ck_assert_mem_ne(ids[2], ids[0], sizeof(seen));
+    ck_assert_int_eq(nestvirt_vm_free(clone), 0);
+}
+END_TEST
+
 START_TEST(test_order)
 {
     struct nestvirt_vm *clone;
@@ -310,6 +334,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_states);
     tcase_add_test(tcase, test_handles);
     tcase_add_test(tcase, test_identity);
+    tcase_add_test(tcase, test_fresh_clone_starts_again);
     tcase_add_test(tcase, test_order);
     tcase_add_test(tcase, test_own_devices);
     tcase_add_test(tcase, test_lesser_host);

@@ -6,6 +6,7 @@
 #include "core/util.h"
 #include "support.h"
 #include "virtio/queue.h"
+#include "virtio_checks.h"
 
 enum { SIZE = 8, TABLE = 0x1000, DRIVER = 0x2000, DEVICE = 0x3000, DATA = 0x4000 };
 
@@ -160,6 +161,65 @@ START_TEST(test_impossible)
 }
 END_TEST
 
+/* Saves the device as it is said to stand, and puts a new one back to that. */
+static int load_as(uint8_t status, uint64_t features, uint64_t driver_features, bool is_ready,
+                   struct nestvirt_error **ret_error)
+{
+    struct nv_reader reader;
+    int r;
+
+    checks_make(0);
+    checks_start(GUEST_ALL);
+    guest.virtio->status = status;
+    guest.virtio->features = features;
+    guest.virtio->driver_features = driver_features;
+    for (uint32_t i = 0; i < guest.virtio->queue_count && !is_ready; i++)
+        nv_queue_reset(&guest.virtio->queues[i].ring);
+    ck_nv_ok(nv_virtio_save(guest.virtio, &writer, &error));
+    guest_free(&guest);
+    checks_make(0);
+    ck_assert_int_eq(guest_wire(&guest), 0);
+    reader = (struct nv_reader){ .bytes = writer.bytes, .left = writer.length };
+    r = nv_virtio_load(guest.virtio, &reader, ret_error);
+    guest_free(&guest);
+    nv_writer_destroy(&writer);
+    return r;
+}
+
+/* Each value of the status: those that a driver can bring it to, and no others. */
+START_TEST(test_status)
+{
+    static const uint8_t steps[] = { 0, 1, 3, 0xb, 0xf };
+
+    for (unsigned status = 0; status < 256; status++) {
+        uint64_t features = status & NV_VIRTIO_FEATURES_OK ? NV_VIRTIO_F_VERSION_1 : 0;
+        bool is_known = false;
+
+        for (size_t i = 0; i < NV_ARRAY_SIZE(steps); i++)
+            is_known |= (status & ~(64u | 128u)) == steps[i];
+        if (is_known)
+            ck_nv_ok(load_as((uint8_t)status, features, features, false, &error));
+        else
+            ck_nv_fails_with(load_as((uint8_t)status, features, features, false, &error),
+                             NESTVIRT_E_BAD_STATE, "status");
+    }
+}
+END_TEST
+
+START_TEST(test_features_and_queues)
+{
+    const uint64_t one = NV_VIRTIO_F_VERSION_1;
+
+    ck_nv_ok(load_as(0xf, one, one, true, &error));
+    ck_nv_ok(load_as(0xb, one, one, true, &error));
+    ck_nv_ok(load_as(3, 0, one, false, &error));
+    ck_nv_fails(load_as(3, one, one, false, &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails(load_as(0xf, one, 0, true, &error), NESTVIRT_E_BAD_STATE);
+    ck_nv_fails_with(load_as(3, 0, one, true, &error), NESTVIRT_E_BAD_STATE, "ready");
+    ck_nv_fails_with(load_as(0, 0, 0, true, &error), NESTVIRT_E_BAD_STATE, "ready");
+}
+END_TEST
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("virtio_state");
@@ -171,5 +231,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_broken);
     tcase_add_test(tcase, test_not_set_up);
     tcase_add_test(tcase, test_impossible);
+    tcase = support_case(suite, "device", 60);
+    tcase_add_test(tcase, test_status);
+    tcase_add_test(tcase, test_features_and_queues);
     return suite;
 }
