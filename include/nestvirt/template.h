@@ -25,8 +25,12 @@
  * generation ID in each clone, and ACPI tells it so: Linux then makes its random numbers anew. A
  * guest without ACPI finds the ID at guest address 0xef000 too, but nobody tells it to look there.
  *
- * Memory pages are shared until they are written. A balloon of a clone gives nothing back to the
- * host: pages that the guest drops have to read as zero, not as the template's, and are zeroed.
+ * Memory pages are shared until they are written. A clone's regions lie where the template's VM had
+ * them, read-only, left out of core dumps and mergeable as those were. NESTVIRT_MEMORY_PREFAULT and
+ * _LOCK, the backing, the kind of huge pages and the NUMA policy are not kept: they would copy each
+ * page, or cannot be had of a file's private pages. A balloon of a clone, and its reporting of free
+ * pages, give nothing back to the host and cost memory: pages that the guest drops have to read as
+ * zero, not as the template's, and are zeroed, by which they become the clone's own.
  */
 #ifndef NESTVIRT_TEMPLATE_H
 #define NESTVIRT_TEMPLATE_H
@@ -63,7 +67,8 @@ enum {
  * Errors: -EBUSY in other states, while a disk does not finish its requests, or while a vCPU
  * driven by hand waits for the answer to an exit; -ENOTSUP for a VM with devices of the caller's
  * own (nestvirt_virtio_add()) or NESTVIRT_VM_NESTED; -EINVAL for unknown flags; -EDEADLK from a
- * callback or vCPU of the VM; -ENOMEM, -EMFILE, -EAGAIN. A failed call leaves the VM as it was.
+ * callback or vCPU of the VM; -ENOMEM, also where the copy would leave this host or cgroup too
+ * little memory; -EMFILE, -EAGAIN. A failed call leaves the VM as it was.
  */
 int nestvirt_template_new(struct nestvirt_vm *vm, uint32_t flags,
                           struct nestvirt_template **ret_template,
@@ -130,10 +135,13 @@ int nestvirt_template_write(const struct nestvirt_template *template_handle,
  * but mapped from a memfd that is sealed against shrinking and writing, or with
  * NESTVIRT_TEMPLATE_TRUST_FILE. flags: NESTVIRT_TEMPLATE_TRUST_FILE or 0. base: for a file of
  * changes the template that it was written against, which may itself come from a file; else NULL.
- * All checksums, lengths and values are looked at before anything is made. Any thread.
+ * All checksums and places, and what describes the VM, are looked at before anything is made; what
+ * vCPUs, interrupt controllers and devices remember is looked at by nestvirt_vm_build() of a clone,
+ * which then fails with NESTVIRT_E_BAD_STATE for what cannot be, -EINVAL where pins or properties
+ * are others than in the template, and -ENOTSUP for what this host lacks. Any thread.
  * Errors: NESTVIRT_E_BAD_STATE with the reason for what is cut off, damaged or something else;
- * -EINVAL for a wrong base, unknown flags or another kind of file; -EBADF, -EACCES, -ENOMEM,
- * -EMFILE.
+ * -EINVAL for a wrong base, unknown flags or another kind of file; -ENOMEM, also where the copy
+ * would leave this host or cgroup too little memory; -EBADF, -EACCES, -EMFILE.
  */
 int nestvirt_template_open(struct nestvirt_host *host, int fd, uint32_t flags,
                            const struct nestvirt_template *base,

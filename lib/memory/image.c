@@ -120,6 +120,17 @@ bool nv_ram_next_data(int fd, uint64_t from, uint64_t end, uint64_t *ret_start, 
     return *ret_start < *ret_end;
 }
 
+uint64_t nv_ram_measure(int fd, uint64_t length)
+{
+    uint64_t bytes = 0;
+    uint64_t start;
+    uint64_t end = 0;
+
+    while (nv_ram_next_data(fd, end, length, &start, &end))
+        bytes += end - start;
+    return bytes;
+}
+
 int nv_ram_map(const struct nv_ram *image, struct nv_memory *memory,
                struct nestvirt_error **ret_error)
 {
@@ -203,9 +214,6 @@ bool nv_ram_can_take(const struct nv_memory *memory)
 
 void nv_ram_take(struct nv_memory *memory, struct nv_ram *ret_image)
 {
-    uint64_t start;
-    uint64_t end = 0;
-
     nv_ram_init(ret_image);
     nv_ram_describe(memory, ret_image);
     for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX; i++)
@@ -213,8 +221,7 @@ void nv_ram_take(struct nv_memory *memory, struct nv_ram *ret_image)
             ret_image->fd = memory->regions[i].fd;
             memory->regions[i].fd = -1;
         }
-    while (nv_ram_next_data(ret_image->fd, end, ret_image->length, &start, &end))
-        ret_image->data += end - start;
+    ret_image->data = nv_ram_measure(ret_image->fd, ret_image->length);
     nv_ram_leave(memory, ret_image->fd);
     nv_ram_seal(ret_image);
 }

@@ -76,6 +76,9 @@ int nv_ram_load(struct nv_reader *reader, struct nv_ram *ret_image,
 /* The next stretch of data at or behind from, before end; false if there is none. */
 bool nv_ram_next_data(int fd, uint64_t from, uint64_t end, uint64_t *ret_start, uint64_t *ret_end);
 
+/* Bytes of data in a memfd of so many bytes. */
+uint64_t nv_ram_measure(int fd, uint64_t length);
+
 /* True if a page is all zeroes. */
 bool nv_page_is_zero(const uint8_t *page);
 

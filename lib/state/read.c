@@ -338,7 +338,7 @@ static int take_memory(struct input *in, uint32_t flags, const struct nestvirt_t
     if (r == 0)
         nv_ram_seal(image);
     if (r == 0 && base)
-        image->data = NV_MAX(image->data, base->image.data);
+        image->data = nv_ram_measure(image->fd, image->length);
     return r;
 }
 

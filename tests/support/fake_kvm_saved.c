@@ -5,8 +5,8 @@
 
 #include "fake_kvm_state.h"
 
-/* Those that exist; of two more KVM only tells the names. */
-static const uint32_t msr_names[] = { 0x10, 0x4b564d05, 0x174, 0x6e0, 0x123 };
+/* Those that exist; of others KVM only tells the names: of two that follow each other, and one. */
+static const uint32_t msr_names[] = { 0x10, 0x4b564d05, 0x4b564d06, 0x174, 0x6e0, 0x123 };
 static const uint32_t msrs_known[FAKE_MSRS] = { 0x10, 0x174, 0x6e0 };
 
 int fake_msr_names(struct kvm_msr_list *list)

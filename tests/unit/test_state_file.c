@@ -332,6 +332,37 @@ START_TEST(test_hostile_list_of_a_hole)
 }
 END_TEST
 
+static uint64_t data_of(const struct nestvirt_template *of)
+{
+    struct nestvirt_template_info info;
+
+    nestvirt_template_info_init(&info, sizeof(info));
+    ck_nv_ok(nestvirt_template_get_info(of, &info, &error));
+    return info.data_size;
+}
+
+/* What a template holds is what its base and the changes hold together. */
+START_TEST(test_data_with_base)
+{
+    struct nestvirt_template *changed = NULL, *opened = NULL;
+    struct nestvirt_vm *clone;
+    uint8_t bytes[2 * 4096];
+
+    memset(bytes, 7, sizeof(bytes));
+    ck_nv_ok(nestvirt_clone_new(template, NULL, &clone, &error));
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    ck_nv_ok(nestvirt_memory_write(clone, 0x10000, bytes, sizeof(bytes), &error));
+    ck_nv_ok(nestvirt_template_new(clone, 0, &changed, &error));
+    nestvirt_vm_free(clone);
+    ck_nv_ok(nestvirt_template_write(changed, template, file, &error));
+    ck_nv_ok(nestvirt_template_open(host, file, 0, template, &opened, &error));
+    ck_assert_uint_eq(data_of(opened), data_of(template) + sizeof(bytes));
+    ck_assert_uint_eq(data_of(opened), data_of(changed));
+    nestvirt_template_free(changed);
+    nestvirt_template_free(opened);
+}
+END_TEST
+
 /* Where the memory lies, nothing is written. */
 START_TEST(test_write_over_itself)
 {
@@ -363,6 +394,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_identity);
     tcase_add_test(tcase, test_hostile_more_than_the_host_has);
     tcase_add_test(tcase, test_hostile_list_of_a_hole);
+    tcase_add_test(tcase, test_data_with_base);
     tcase_add_test(tcase, test_write_over_itself);
     return suite;
 }

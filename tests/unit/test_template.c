@@ -280,6 +280,28 @@ START_TEST(test_faults_of_building)
 }
 END_TEST
 
+/* KVM names two registers in a row that this guest has not: what comes behind them is saved too. */
+START_TEST(test_two_msrs_refused_in_a_row)
+{
+    struct nestvirt_vcpu *vcpu;
+    struct nestvirt_vm *clone;
+    uint64_t value = 0;
+
+    run_and_pause();
+    ck_nv_ok(nestvirt_vm_get_vcpu(vm, 1, &vcpu, &error));
+    ck_nv_fails(nestvirt_vcpu_get_msr(vcpu, 0x4b564d05, &value, &error), -ENOENT);
+    ck_nv_fails(nestvirt_vcpu_get_msr(vcpu, 0x4b564d06, &value, &error), -ENOENT);
+    ck_nv_ok(nestvirt_vcpu_set_msr(vcpu, 0x174, 0x1234, &error));
+    ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
+    clone = clone_of(template);
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    ck_nv_ok(nestvirt_vm_get_vcpu(clone, 1, &vcpu, &error));
+    ck_nv_ok(nestvirt_vcpu_get_msr(vcpu, 0x174, &value, &error));
+    ck_assert_uint_eq(value, 0x1234);
+    ck_assert_int_eq(nestvirt_vm_free(clone), 0);
+}
+END_TEST
+
 /* On a host whose processor lacks what the guest uses. */
 START_TEST(test_lesser_host)
 {
@@ -337,6 +359,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_fresh_clone_starts_again);
     tcase_add_test(tcase, test_order);
     tcase_add_test(tcase, test_own_devices);
+    tcase_add_test(tcase, test_two_msrs_refused_in_a_row);
     tcase_add_test(tcase, test_lesser_host);
     tcase = support_case(suite, "faults", 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
