@@ -10,7 +10,8 @@
  * what the template's held when it was made: a reflink (nestvirt_reflink_new()), a copy or an
  * overlay of it. Handlers, ioeventfds, interrupt pins, callbacks and the event loop are the
  * caller's and are added again, pins in the same order. nestvirt_vm_build() maps memory and puts
- * all state back (-ENOTSUP where this host's processor or KVM lacks what the guest uses);
+ * all state back (-ENOTSUP where this host's processor or KVM lacks what the guest uses, or where
+ * its time stamp counter goes at another rate and cannot be scaled);
  * nestvirt_vm_start() lets the guest go on where the template stood. A clone that has stopped and
  * is started again begins there once more.
  *
@@ -65,7 +66,8 @@ enum {
  * of a VM that was built and never started, clones start from its first instruction, and their
  * devices as after a reset.
  * Errors: -EBUSY in other states, while a disk does not finish its requests, or while a vCPU
- * driven by hand waits for the answer to an exit; -ENOTSUP for a VM with devices of the caller's
+ * driven by hand waits for the answer to an exit, or one is in the middle of an instruction (then
+ * resume, pause and try again); -ENOTSUP for a VM with devices of the caller's
  * own (nestvirt_virtio_add()) or NESTVIRT_VM_NESTED; -EINVAL for unknown flags; -EDEADLK from a
  * callback or vCPU of the VM; -ENOMEM, also where the copy would leave this host or cgroup too
  * little memory; -EMFILE, -EAGAIN. A failed call leaves the VM as it was.

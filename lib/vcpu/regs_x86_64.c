@@ -124,6 +124,12 @@ int nv_vcpu_get_sregs(struct nestvirt_vcpu *vcpu, struct nestvirt_sregs *ret_sre
     return 0;
 }
 
+void nv_vcpu_use_cr8(struct nestvirt_vcpu *vcpu, uint64_t cr8)
+{
+    if (!vcpu->group->has_irqchip)
+        vcpu->run->cr8 = cr8;
+}
+
 int nv_vcpu_set_sregs(struct nestvirt_vcpu *vcpu, const struct nestvirt_sregs *sregs,
                       struct nestvirt_error **ret_error)
 {
@@ -146,11 +152,15 @@ int nv_vcpu_set_sregs(struct nestvirt_vcpu *vcpu, const struct nestvirt_sregs *s
         .efer = sregs->efer,
         .apic_base = sregs->apic_base,
     };
+    int r;
 
     if (sregs->gdt_limit > 0xffff || sregs->idt_limit > 0xffff)
         return nv_fail(ret_error, -EINVAL, nv_vcpu_name(vcpu).s, "use at most 0xffff",
                        "a descriptor table limit is too large");
-    return try(vcpu, KVM_SET_SREGS, &k, "KVM_SET_SREGS", ret_error);
+    r = try(vcpu, KVM_SET_SREGS, &k, "KVM_SET_SREGS", ret_error);
+    if (r >= 0)
+        nv_vcpu_use_cr8(vcpu, sregs->cr8);
+    return r;
 }
 
 /* KVM_GET_MSRS and KVM_SET_MSRS return how many they did: 1 or 0. */

@@ -7,7 +7,7 @@
 #include "core/util.h"
 #include "vcpu/vcpu.h"
 
-enum { VCPU_RECORD = NV_RECORD('V', 'C', 'P', 'U'), VCPU_VERSION = 1 };
+enum { VCPU_RECORD = NV_RECORD('V', 'C', 'P', 'U'), VCPU_VERSION = 2 };
 
 enum {
     MSRS_MAX = 1024, /* KVM has about a hundred */
@@ -113,8 +113,37 @@ static int load_parts(struct nestvirt_vcpu *vcpu, const struct part *parts, size
         r = call(vcpu, part->set, bytes, nv_text("KVM_SET_%s", part->name).s, ret_error);
         if (r < 0)
             return r;
+        if (part->set == KVM_SET_SREGS)
+            nv_vcpu_use_cr8(vcpu, ((const struct kvm_sregs *)bytes)->cr8);
     }
     return 0;
+}
+
+/* How fast the guest's time stamp counter goes, in kHz; 0 where KVM does not say. */
+static uint32_t tsc_khz(const struct nestvirt_vcpu *vcpu)
+{
+    return (uint32_t)NV_MAX(nv_kvm_call(vcpu->group->host, vcpu->fd, KVM_GET_TSC_KHZ, NULL), 0);
+}
+
+/*
+ * Another host's counter may go at another rate, of which the guest has measured the former. What
+ * KVM itself takes as the same is left alone (its tsc_tolerance_ppm).
+ */
+static int load_tsc_khz(struct nestvirt_vcpu *vcpu, struct nv_reader *body,
+                        struct nestvirt_error **ret_error)
+{
+    enum { TOLERANCE_PPM = 250 };
+    const uint64_t before = nv_read_u32(body);
+    const uint64_t now = tsc_khz(vcpu);
+    const uint64_t apart = before > now ? before - now : now - before;
+
+    if (before == 0 || apart * 1000000 <= before * TOLERANCE_PPM ||
+        nv_kvm_call(vcpu->group->host, vcpu->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)before) >= 0)
+        return 0;
+    return nv_fail(ret_error, -ENOTSUP, nv_vcpu_name(vcpu).s,
+                   "use a host of the same kind, or one whose processor scales the counter",
+                   "had a time stamp counter of %llu kHz, and this host's KVM gives %llu kHz only",
+                   (unsigned long long)before, (unsigned long long)now);
 }
 
 /* Extensions with large registers need more than the 4096 bytes of struct kvm_xsave. */
@@ -279,6 +308,7 @@ int nv_vcpu_save(struct nestvirt_vcpu *vcpu, struct nv_writer *writer,
     nv_write_u8(writer, vcpu->is_halted);
     for (uint32_t i = 0; i < NV_CPUID_WORDS; i++)
         nv_write_u32(writer, vcpu->features[i]);
+    nv_write_u32(writer, tsc_khz(vcpu));
     r = save_parts(vcpu, before_msrs, NV_ARRAY_SIZE(before_msrs), writer, ret_error);
     if (r >= 0)
         r = save_xsave(vcpu, writer, ret_error);
@@ -312,8 +342,10 @@ static int load_rest(struct nestvirt_vcpu *vcpu, struct nv_reader *body,
                      struct nestvirt_error **ret_error)
 {
     uint64_t deadline = 0;
-    int r = load_parts(vcpu, before_msrs, NV_ARRAY_SIZE(before_msrs), body, ret_error);
+    int r = load_tsc_khz(vcpu, body, ret_error);
 
+    if (r >= 0)
+        r = load_parts(vcpu, before_msrs, NV_ARRAY_SIZE(before_msrs), body, ret_error);
     if (r >= 0)
         r = load_xsave(vcpu, body, ret_error);
     if (r >= 0)

@@ -207,6 +207,9 @@ int nv_vcpu_set_msr(struct nestvirt_vcpu *vcpu, uint32_t index, uint64_t value,
                     struct nestvirt_error **ret_error);
 int nv_vcpu_inject(struct nestvirt_vcpu *vcpu, uint32_t vector, bool has_code, uint32_t code,
                    struct nestvirt_error **ret_error);
+/* Without a local APIC in the kernel each KVM_RUN takes CR8 from its structure, whatever SREGS
+ * said. */
+void nv_vcpu_use_cr8(struct nestvirt_vcpu *vcpu, uint64_t cr8);
 int nv_vcpu_skip(struct nestvirt_vcpu *vcpu, uint32_t length, struct nestvirt_error **ret_error);
 
 /*

@@ -90,6 +90,7 @@ static int create_vcpu(uint32_t vm, uint32_t index)
     vcpu->vm = vm;
     vcpu->index = index;
     vcpu->regs.rip = 0xfff0;
+    vcpu->tsc_khz = fake.tsc_khz;
     vcpu->sregs.cs.base = 0xffff0000;
     vcpu->sregs.cs.selector = 0xf000;
     fd = new_fd(KIND_VCPU, vm, vcpu);

@@ -46,6 +46,7 @@ void fake_kvm_fail_request(unsigned long request, int error);
 void fake_kvm_set_capability(int capability, int value);
 void fake_kvm_set_version(int version);
 void fake_kvm_set_mmap_size(int size);
+void fake_kvm_set_tsc_khz(uint32_t khz); /* of vCPUs made from now on */
 void fake_kvm_set_cpuid(const struct kvm_cpuid_entry2 *entries, uint32_t count);
 
 /* What KVM_SIGNAL_MSI returns: 1 delivered (the default), 0 dropped, or negative. */
@@ -103,5 +104,6 @@ struct kvm_regs fake_kvm_regs(uint32_t vm, uint32_t vcpu);
 struct kvm_sregs fake_kvm_sregs(uint32_t vm, uint32_t vcpu);
 void fake_kvm_set_rip(uint32_t vm, uint32_t vcpu, uint64_t rip);
 union nv_cpuid fake_kvm_cpuid_of(uint32_t vm, uint32_t vcpu);
+uint32_t fake_kvm_tsc_khz(uint32_t vm, uint32_t vcpu);
 
 #endif

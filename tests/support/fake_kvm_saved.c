@@ -68,6 +68,13 @@ int fake_saved_vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *a
         return GET(vcpu->mp_state);
     case KVM_SET_MP_STATE:
         return SET(vcpu->mp_state);
+    case KVM_GET_TSC_KHZ:
+        return (int)vcpu->tsc_khz;
+    case KVM_SET_TSC_KHZ:
+        if (!fake.capabilities[KVM_CAP_TSC_CONTROL])
+            return -EINVAL;
+        vcpu->tsc_khz = (uint32_t)(uintptr_t)argument;
+        return 0;
     default:
         return -ENOTTY;
     }

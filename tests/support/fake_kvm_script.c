@@ -83,6 +83,7 @@ void fake_kvm_reset(void)
         fake.fds[i].kind = was_host[i] ? KIND_HOST : KIND_NONE;
     fake.version = KVM_API_VERSION;
     fake.mmap_size = 3 * 4096;
+    fake.tsc_khz = 2400000;
     fake.msi_result = 1;
     for (size_t i = 0; i < sizeof(usual_capabilities) / sizeof(usual_capabilities[0]); i++)
         fake.capabilities[usual_capabilities[i].capability] = usual_capabilities[i].value;
@@ -170,6 +171,12 @@ void fake_kvm_set_mmap_size(int size)
 {
     NV_GUARD(&fake_lock);
     fake.mmap_size = size;
+}
+
+void fake_kvm_set_tsc_khz(uint32_t khz)
+{
+    NV_GUARD(&fake_lock);
+    fake.tsc_khz = khz;
 }
 
 void fake_kvm_set_cpuid(const struct kvm_cpuid_entry2 *entries, uint32_t count)
@@ -346,6 +353,12 @@ struct kvm_regs fake_kvm_regs(uint32_t vm, uint32_t vcpu)
 {
     NV_GUARD(&fake_lock);
     return must_find(vm, vcpu)->regs;
+}
+
+uint32_t fake_kvm_tsc_khz(uint32_t vm, uint32_t vcpu)
+{
+    NV_GUARD(&fake_lock);
+    return must_find(vm, vcpu)->tsc_khz;
 }
 
 struct kvm_sregs fake_kvm_sregs(uint32_t vm, uint32_t vcpu)

@@ -39,6 +39,7 @@ struct fake_vcpu {
     struct kvm_lapic_state lapic;
     struct kvm_debugregs debugregs;
     struct kvm_mp_state mp_state;
+    uint32_t tsc_khz;
     union nv_cpuid cpuid;
 };
 
@@ -86,6 +87,7 @@ struct fake_state {
     struct kvm_irq_level line;
     struct kvm_irqchip chips[3];
     struct kvm_pit_state2 pit;
+    uint32_t tsc_khz;
     struct kvm_clock_data clock; /* as set last; it stands still */
 };
 

@@ -329,6 +329,53 @@ START_TEST(test_lesser_host)
 }
 END_TEST
 
+/* A host whose counter goes at another rate gives the guest its own, or does not take it. */
+START_TEST(test_other_tsc)
+{
+    enum { KHZ = 2400000, NEAR = 2400500, FAR = 3000000 };
+    struct nestvirt_vm *clone;
+
+    run_and_pause();
+    ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
+    fake_kvm_set_tsc_khz(NEAR);
+    clone = clone_of(template);
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    ck_assert_uint_eq(fake_kvm_tsc_khz(1, 1), NEAR);
+    ck_assert_int_eq(nestvirt_vm_free(clone), 0);
+    fake_kvm_set_tsc_khz(FAR);
+    clone = clone_of(template);
+    ck_nv_fails_with(nestvirt_vm_build(clone, &error), -ENOTSUP, "2400000 kHz");
+    fake_kvm_set_capability(KVM_CAP_TSC_CONTROL, 1);
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    ck_assert_uint_eq(fake_kvm_tsc_khz(3, 1), KHZ);
+    ck_assert_int_eq(nestvirt_vm_free(clone), 0);
+}
+END_TEST
+
+/* Without local APICs in the kernel each KVM_RUN takes CR8 from its own structure. */
+START_TEST(test_cr8_without_chip)
+{
+    struct nestvirt_vm *plain = fake_kvm_vm(host, 0, NESTVIRT_CHIP_NONE, 1);
+    struct nestvirt_sregs sregs;
+    struct nestvirt_vcpu *vcpu;
+    struct nestvirt_vm *clone;
+
+    ck_nv_ok(nestvirt_vm_build(plain, &error));
+    ck_nv_ok(nestvirt_vm_get_vcpu(plain, 0, &vcpu, &error));
+    nestvirt_sregs_init(&sregs, sizeof(sregs));
+    ck_nv_ok(nestvirt_vcpu_get_sregs(vcpu, &sregs, &error));
+    sregs.cr8 = 5;
+    ck_nv_ok(nestvirt_vcpu_set_sregs(vcpu, &sregs, &error));
+    ck_assert_uint_eq(plain->group.vcpus[0].run->cr8, 5);
+    ck_nv_ok(nestvirt_template_new(plain, 0, &template, &error));
+    clone = clone_of(template);
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    ck_assert_uint_eq(clone->group.vcpus[0].run->cr8, 5);
+    ck_assert_int_eq(nestvirt_vm_free(clone), 0);
+    ck_assert_int_eq(nestvirt_vm_free(plain), 0);
+}
+END_TEST
+
 /* A start that fails can be tried again. */
 START_TEST(test_fault_of_clock)
 {
@@ -361,6 +408,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_own_devices);
     tcase_add_test(tcase, test_two_msrs_refused_in_a_row);
     tcase_add_test(tcase, test_lesser_host);
+    tcase_add_test(tcase, test_other_tsc);
+    tcase_add_test(tcase, test_cr8_without_chip);
     tcase = support_case(suite, "faults", 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_faults_of_saving);
