@@ -14,7 +14,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("label", help="the suite's name for people")
     parser.add_argument("log", type=pathlib.Path, help="meson's log, one JSON object a line")
-    parser.add_argument("totals", type=pathlib.Path, help="a line 'passed failed skipped' is added here")
+    parser.add_argument("totals", type=pathlib.Path, help="a line 'passed failed skipped what-failed' is added here")
     parser.add_argument("--no-skips", metavar="REASON", help="why a skipped test is a failed one")
     parser.add_argument("--show-json", action="store_true", help="print the JSON lines of the tests, and one table of them")
     return parser.parse_args()
@@ -29,6 +29,10 @@ def read_tests(log):
 def streams_of(test):
     """The lines a test wrote to its standard output, and those to its standard error."""
     return [(test.get(stream) or "").splitlines() for stream in ("stdout", "stderr")]
+
+
+def name_of(test):
+    return test["name"].rpartition(" / ")[2]
 
 
 def skip_reason(test):
@@ -47,7 +51,7 @@ def tell_failure(label, name, why, test):
 
 def judge(arguments, test):
     """Returns "passed", "failed" or "skipped", and tells of the last two."""
-    name = test["name"].rpartition(" / ")[2]
+    name = name_of(test)
     result = test["result"]
     if result in PASSED:
         return "passed"
@@ -79,9 +83,11 @@ def main():
     if not tests:
         print(f"FAILED {arguments.label}: no test ran")
         outcomes = ["failed"]
+    failed = [name_of(test) for test, outcome in zip(tests, outcomes) if outcome == "failed"]
+    told = f"{arguments.label}: {', '.join(failed) or 'no test ran'}" if "failed" in outcomes else ""
     counts = [outcomes.count(outcome) for outcome in ("passed", "failed", "skipped")]
     with arguments.totals.open("a") as totals:
-        print(*counts, file=totals)
+        print(*counts, told, file=totals)
 
 
 main()

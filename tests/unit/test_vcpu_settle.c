@@ -20,7 +20,7 @@ static struct nestvirt_template *template;
 static atomic_bool is_busy;
 static atomic_uint asked; /* how often, by all vCPUs */
 static atomic_uint done;
-static uint64_t last_offset;
+static _Atomic uint64_t last_offset;
 
 static int32_t serve(void *user_data, struct nestvirt_access *access)
 {
@@ -29,7 +29,7 @@ static int32_t serve(void *user_data, struct nestvirt_access *access)
         usleep(1000);
         return NV_ACTION_AGAIN;
     }
-    last_offset = access->offset;
+    atomic_store(&last_offset, access->offset);
     atomic_fetch_add(&done, 1);
     return NESTVIRT_ACTION_RESUME;
 }
@@ -100,7 +100,7 @@ START_TEST(test_access_is_finished)
     atomic_store(&is_busy, false);
     ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
     ck_assert_uint_eq(atomic_load(&done), 1);
-    ck_assert_uint_eq(last_offset, 0);
+    ck_assert_uint_eq(atomic_load(&last_offset), 0);
     resume_until_idle();
     ck_assert_uint_eq(atomic_load(&done), 2);
 }
@@ -118,7 +118,7 @@ START_TEST(test_further_access_is_kept)
     ck_assert_uint_eq(atomic_load(&done), 1);
     resume_until_idle();
     ck_assert_uint_eq(atomic_load(&done), 2);
-    ck_assert_uint_eq(last_offset, 4);
+    ck_assert_uint_eq(atomic_load(&last_offset), 4);
     ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
 }
 END_TEST
