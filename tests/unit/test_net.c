@@ -174,19 +174,36 @@ static void wait_attached(uint32_t pairs)
     ck_abort_msg("%u pairs are attached", net.device->attached);
 }
 
-/* Sends frames that the tap spreads over its queues; returns how many pair 0 got of them. */
+/* UDP packets from as many ports: a tap chooses the queue by addresses and ports, and gives all
+ * else to one. */
+static void send_flows(uint32_t count)
+{
+    enum { LENGTH = 100, MAC = 14, IP = 20 };
+    static const uint8_t head[] = { 0x45, 0,  0, LENGTH - MAC,
+                                    0,    0,  0, 0,
+                                    64,   17, 0, 0, /* checksum not looked at */
+                                    10,   0,  0, 1,
+                                    10,   0,  0, 2 };
+    uint8_t frame[LENGTH];
+
+    net_frame(frame, sizeof(frame), 0);
+    frame[MAC - 2] = 8; /* IPv4 */
+    frame[MAC - 1] = 0;
+    memcpy(&frame[MAC], head, sizeof(head));
+    for (uint32_t i = 0; i < count; i++) {
+        frame[MAC + IP] = 0x10;
+        frame[MAC + IP + 1] = (uint8_t)i;
+        net_host_send(NULL, frame, sizeof(frame));
+    }
+}
+
+/* Sends packets that the tap spreads over its queues; returns how many pair 0 got of them. */
 static uint32_t spread_frames(uint32_t count)
 {
     uint64_t before = guest_get_u64(&net.guest, "rx_packets");
     uint16_t first = guest_used_index(&net.guest, RX);
-    uint8_t frame[100];
 
-    net_frame(frame, sizeof(frame), 0);
-    for (uint32_t i = 0; i < count; i++) {
-        frame[10] = (uint8_t)(i * 37);
-        frame[11] = (uint8_t)(i * 59);
-        net_host_send(NULL, frame, sizeof(frame));
-    }
+    send_flows(count);
     net_wait_for("rx_packets", before + count);
     return (uint16_t)(guest_used_index(&net.guest, RX) - first);
 }
@@ -236,7 +253,6 @@ END_TEST
 START_TEST(test_net_pairs_lose_nothing)
 {
     enum { FRAMES = 16 };
-    uint8_t frame[100];
 
     setup_pairs(0, 4, GUEST_ALL);
     for (uint32_t pair = 0; pair < 4; pair++)
@@ -245,12 +261,7 @@ START_TEST(test_net_pairs_lose_nothing)
     guest_kick(&net.guest, RX);
     ck_assert_int_eq(set_pairs(4), 0);
     ck_assert_uint_eq(net.device->attached, 4);
-    net_frame(frame, sizeof(frame), 0);
-    for (uint32_t i = 0; i < FRAMES; i++) {
-        frame[10] = (uint8_t)(i * 37);
-        frame[11] = (uint8_t)(i * 59);
-        net_host_send(NULL, frame, sizeof(frame));
-    }
+    send_flows(FRAMES);
     for (uint32_t pair = 0; pair < 4; pair++)
         guest_kick(&net.guest, 2 * pair);
     ck_assert_uint_eq(guest_get_u64(&net.guest, "rx_dropped"), 0);
