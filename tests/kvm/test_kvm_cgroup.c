@@ -361,7 +361,7 @@ static void find_host(void)
     for (int i = 0; i < 3; i++) {
         mounts[i] = cgroup_dir_mount(names[i]);
         if (!mounts[i])
-            support_skip("cgroup version 1 with cpu, cpuset and cpuacct is not mounted here");
+            support_skip_host("cgroup version 1 with cpu, cpuset and cpuacct is not mounted here");
         snprintf(places[i], sizeof(mount_1), "%s", mounts[i]);
     }
     if (geteuid() != 0)

@@ -163,9 +163,9 @@ Suite *nv_test_suite(void)
     if (geteuid() != 0)
         support_skip("making control groups needs root: run it as root");
     if (!cgroup_dir_mount("pids") || !cgroup_dir_mount("memory"))
-        support_skip("the controllers pids and memory are not mounted as version 1: boot with "
-                     "systemd.unified_cgroup_hierarchy=0; unit tests have made-up files of "
-                     "version 2");
+        support_skip_host("the controllers pids and memory are not mounted as version 1: boot "
+                          "with systemd.unified_cgroup_hierarchy=0; unit tests have made-up files "
+                          "of version 2");
     limit_begin();
     cgroup_dir_begin();
     tcase_add_test(tcase, test_fault_13_threads_of_a_cgroup);

@@ -93,7 +93,7 @@ Suite *nv_test_suite(void)
     nestvirt_host_info_init(&info, sizeof(info));
     if (nestvirt_host_get_info(host, &info, NULL) < 0 ||
         !(info.features & NESTVIRT_HOST_READONLY_MEMORY))
-        support_skip("this host's KVM has no read-only memory");
+        support_skip_host("this host's KVM has no read-only memory");
     tcase_add_test(tcase, test_hostile_11_guest_writes_rom);
     tcase_add_test(tcase, test_hostile_11_device_writes_rom);
     return suite;

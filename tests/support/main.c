@@ -49,6 +49,13 @@ void support_skip(const char *reason)
     _exit(77);
 }
 
+void support_skip_host(const char *reason)
+{
+    printf("SKIP: host: %s\n", reason); /* results.py knows the word */
+    fflush(stdout);
+    _exit(77);
+}
+
 struct nestvirt_host *support_host(void)
 {
     struct nestvirt_host *host = NULL;

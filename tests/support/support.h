@@ -19,6 +19,10 @@ TCase *support_case(Suite *suite, const char *name, double timeout);
 /* Ends the program with status 77 and the reason: for what this machine lacks. */
 void support_skip(const char *reason) __attribute__((noreturn));
 
+/* The same for how a host is made, which no package and no right changes: counted as a skip even
+ * where KVM is there. */
+void support_skip_host(const char *reason) __attribute__((noreturn));
+
 /* True under valgrind, which plays some of the kernel's part itself and slows everything down. */
 int support_is_valgrind(void);
 
