@@ -10,7 +10,7 @@
 #include "support.h"
 #include "vm/vm.h"
 
-enum { ADDRESS = 0xe0000000, SIZE = 64, VCPUS = 2, TRIES = 10000, SHORT_NS = 100000000 };
+enum { ADDRESS = 0xe0000000, SIZE = 64, EACH = 8, VCPUS = 2, TRIES = 10000, SHORT_NS = 100000000 };
 
 static struct nestvirt_host *host;
 static struct nestvirt_vm *vm;
@@ -18,13 +18,13 @@ static struct nestvirt_template *template;
 
 /* A device of the library that is busy while its disk is. */
 static atomic_bool is_busy;
-static atomic_uint asked; /* how often, by all vCPUs */
+static atomic_uint asked; /* a bit for each vCPU: the first EACH bytes are vCPU 0's, and so on */
 static atomic_uint done;
 static _Atomic uint64_t last_offset;
 
 static int32_t serve(void *user_data, struct nestvirt_access *access)
 {
-    atomic_fetch_add(&asked, 1);
+    atomic_fetch_or(&asked, 1u << access->offset / EACH);
     if (atomic_load(&is_busy)) {
         usleep(1000);
         return NV_ACTION_AGAIN;
@@ -76,7 +76,7 @@ static void pause_amid(uint32_t vcpus)
 {
     atomic_store(&is_busy, true);
     ck_nv_ok(nestvirt_vm_start(vm, &error));
-    for (int i = 0; i < TRIES && atomic_load(&asked) < vcpus; i++)
+    for (int i = 0; i < TRIES && atomic_load(&asked) != (1u << vcpus) - 1; i++)
         usleep(1000);
     ck_nv_ok(nestvirt_vm_pause(vm, &error));
     for (uint32_t i = 0; i < vcpus; i++)
@@ -130,7 +130,7 @@ START_TEST(test_deadline)
 
     make(0, VCPUS);
     for (uint32_t i = 0; i < VCPUS; i++)
-        push_write(i, ADDRESS, false);
+        push_write(i, ADDRESS + i * EACH, false);
     pause_amid(VCPUS);
     start_ns = nv_now_ns();
     for (uint32_t i = 0; i < VCPUS; i++)
