@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -318,14 +319,18 @@ func TestS04InLogSink(t *testing.T) {
 // A Close that is refused in a callback changes nothing that another goroutine could see.
 func TestS04RefusedClose(t *testing.T) {
 	vm := newTestVM(t, openTestHost(t), VMConfig{}, guestStorm)
+	var isOver atomic.Bool // then the VM may be closed, which is no error
 	must(t, vm.SetExitHandler(func(*VCPU, *Exit) Action {
-		wantMisuses(t, []misuse{{"close", syscall.EDEADLK, vm.Close}})
+		if err := vm.Close(); !errors.Is(err, syscall.EDEADLK) && !isOver.Load() {
+			t.Errorf("close: %v", err)
+		}
 		return ActionDefault
 	}))
 	runTestVM(t, vm)
 	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
 		wantState(t, vm, StateRunning)
 	}
+	isOver.Store(true)
 	must(t, vm.Close())
 }
 

@@ -54,7 +54,7 @@ __all__ = [
     "Report", "ReportItem", "Result", "Segment", "SocketDevice", "Sregs", "StateError", "Stream",
     "StreamDevice", "Template", "TemplateInfo", "ThreadInfo", "UnsupportedError", "VCPU", "VM", "VirtioDevice",
     "WaitTimeout", "Waits",
-    "device_kinds", "device_properties", "ksm_settings", "ksm_stats", "privilege_needs",
+    "device_kinds", "device_properties", "ksm_settings", "ksm_stats", "privilege_needs", "reflink",
     "remove_ksm_record", "remove_process_privileges", "version", "wait_limits",
 ]
 __all__ += _constants
