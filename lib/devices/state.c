@@ -188,3 +188,10 @@ int nv_device_load(struct nestvirt_device *device, struct nv_reader *reader,
         nv_error_prefix(ret_error, nv_device_name(device).s);
     return r;
 }
+
+int nv_device_pass(const struct nestvirt_device *device, struct nv_reader *reader,
+                   struct nestvirt_error **ret_error)
+{
+    return nv_read_begin(reader, STATE_RECORD, STATE_VERSION, nv_device_name(device).s,
+                         &(struct nv_reader){ 0 }, ret_error);
+}

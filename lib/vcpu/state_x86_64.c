@@ -377,3 +377,10 @@ int nv_vcpu_load(struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
         r = load_rest(vcpu, &body, ret_error);
     return r < 0 ? r : nv_read_end(&body, name.s, ret_error);
 }
+
+int nv_vcpu_pass(const struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
+                 struct nestvirt_error **ret_error)
+{
+    return nv_read_begin(reader, VCPU_RECORD, VCPU_VERSION, nv_vcpu_name(vcpu).s,
+                         &(struct nv_reader){ 0 }, ret_error);
+}

@@ -230,6 +230,131 @@ START_TEST(test_foreign)
 }
 END_TEST
 
+/* The file's checksums of its records and its header, as its author would compute them. */
+static void put_right(void)
+{
+    uint8_t header[128];
+    struct nv_crc crc;
+    uint8_t *body;
+    uint64_t length;
+
+    nv_crc_init(&crc);
+    ck_assert_int_eq(pread(file, header, sizeof(header), 0), sizeof(header));
+    length = nv_get_le64(header + 48) + nv_get_le64(header + 56) + 24 * nv_get_le64(header + 64);
+    body = malloc(length);
+    ck_assert_ptr_nonnull(body);
+    ck_assert_int_eq(pread(file, body, length, 128), (ssize_t)length);
+    nv_put_le32(header + 96, nv_crc_add(&crc, 0, body, length));
+    nv_put_le32(header + 124, nv_crc_add(&crc, 0, header, 124));
+    ck_assert_int_eq(pwrite(file, header, sizeof(header), 0), sizeof(header));
+    free(body);
+}
+
+static void poke_u64(uint64_t at, uint64_t value)
+{
+    uint8_t bytes[8];
+
+    nv_put_le64(bytes, value);
+    ck_assert_int_eq(pwrite(file, bytes, sizeof(bytes), (off_t)at), sizeof(bytes));
+}
+
+static uint64_t peek_u64(uint64_t at)
+{
+    uint8_t bytes[8];
+
+    ck_assert_int_eq(pread(file, bytes, sizeof(bytes), (off_t)at), sizeof(bytes));
+    return nv_get_le64(bytes);
+}
+
+/* Opening refuses the file while 8 bytes of it are others. */
+static void refuse_with(uint64_t at, uint64_t value)
+{
+    uint64_t old = peek_u64(at);
+
+    poke_u64(at, value);
+    put_right();
+    ck_nv_fails(try_open(&error), NESTVIRT_E_BAD_STATE);
+    poke_u64(at, old);
+}
+
+/* Where the machine's record is. */
+static uint64_t machine_at(void)
+{
+    return 128 + peek_u64(48);
+}
+
+/* A record whose tag, version or length is another. */
+static void refuse_record(uint64_t at)
+{
+    uint64_t head = peek_u64(at);
+    uint64_t length = peek_u64(at + 8);
+
+    refuse_with(at, head ^ 1);
+    refuse_with(at, head + (1ull << 32));
+    refuse_with(at + 8, length + 1);
+    refuse_with(at + 8, length - 1);
+    refuse_with(at + 8, 0);
+    refuse_with(at + 8, UINT64_MAX);
+}
+
+/*
+ * What does not stand where a clone's build would look for it is refused at once: the records of
+ * the devices, the interrupt chip and the vCPUs, and the clock behind them.
+ */
+START_TEST(test_hostile_machine)
+{
+    static const char *const tags[] = { "DEVC", "DEVC", "IRQC", "VCPU" };
+    uint64_t at = machine_at();
+    uint64_t end = at + 16 + peek_u64(at + 8);
+
+    refuse_record(at);
+    at += 16;
+    for (size_t i = 0; i < NV_ARRAY_SIZE(tags); i++) {
+        uint64_t head = peek_u64(at);
+
+        ck_assert_mem_eq(&head, tags[i], 4);
+        refuse_record(at);
+        at += 16 + peek_u64(at + 8);
+    }
+    ck_assert_uint_eq(at + 8, end);
+    put_right();
+    ck_nv_ok(try_open(&error));
+}
+END_TEST
+
+/* A timer's state of another size; and that of a VM that never ran, which has only vCPUs. */
+START_TEST(test_hostile_machine_with_timer)
+{
+    struct nestvirt_template *other = NULL;
+    struct nestvirt_vm *vm = fake_kvm_vm(host, NESTVIRT_VM_PIT, NESTVIRT_CHIP_KERNEL, 2);
+    uint64_t at;
+
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_nv_ok(nestvirt_template_new(vm, 0, &other, &error));
+    ck_nv_ok(nestvirt_template_write(other, NULL, file, &error));
+    nestvirt_template_free(other);
+    at = machine_at() + 16;
+    refuse_record(at);
+    refuse_record(at + 16 + peek_u64(at + 8));
+    put_right();
+    ck_nv_ok(try_open(&error));
+    ck_nv_ok(nestvirt_vm_start(vm, &error));
+    ck_nv_ok(nestvirt_vm_pause(vm, &error));
+    ck_nv_ok(nestvirt_template_new(vm, 0, &other, &error));
+    ck_nv_ok(nestvirt_template_write(other, NULL, file, &error));
+    nestvirt_template_free(other);
+    nestvirt_vm_free(vm);
+    at = machine_at() + 16;
+    at += 16 + peek_u64(at + 8); /* behind the chip: the timer's length */
+    ck_assert_uint_eq((uint32_t)peek_u64(at), sizeof(struct kvm_pit_state2));
+    refuse_with(at, peek_u64(at) + 1);
+    refuse_with(at, peek_u64(at) - 1);
+    refuse_with(at, peek_u64(at) | UINT32_MAX);
+    put_right();
+    ck_nv_ok(try_open(&error));
+}
+END_TEST
+
 /* A device as a file describes it: with one property. */
 static int load_device(const char *kind, const char *property, const char *text,
                        struct nestvirt_error **ret_error)
@@ -391,6 +516,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_fault_04_cut_off);
     tcase_add_test(tcase, test_damaged);
     tcase_add_test(tcase, test_foreign);
+    tcase_add_test(tcase, test_hostile_machine);
+    tcase_add_test(tcase, test_hostile_machine_with_timer);
     tcase_add_test(tcase, test_hostile_identity);
     tcase_add_test(tcase, test_hostile_more_than_the_host_has);
     tcase_add_test(tcase, test_hostile_list_of_a_hole);
