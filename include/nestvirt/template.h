@@ -26,6 +26,12 @@
  * generation ID in each clone, and ACPI tells it so: Linux then makes its random numbers anew. A
  * guest without ACPI finds the ID at guest address 0xef000 too, but nobody tells it to look there.
  *
+ * A Linux guest takes what it is told of its virtio socket about 100 ms after the start, and drops
+ * without a word all connections that it has then, those too that programs have opened to the clone
+ * until that moment: such a program has got its "OK", and its connection may stay silent instead of
+ * being closed. So those who connect right after the start wait for the first answer with a
+ * timeout, and connect again where none comes.
+ *
  * Memory pages are shared until they are written. A clone's regions lie where the template's VM had
  * them, read-only, left out of core dumps and mergeable as those were. NESTVIRT_MEMORY_PREFAULT and
  * _LOCK, the backing, the kind of huge pages and the NUMA policy are not kept: they would copy each
