@@ -228,6 +228,33 @@ static int check_extents(const struct input *in, struct nestvirt_error **ret_err
     return 0;
 }
 
+/* One run of pages that are all zeroes or all are not: zeroes are a hole, which costs nothing. */
+static int put_run(int fd, const uint8_t *bytes, uint64_t length, uint64_t offset, bool is_zero)
+{
+    const int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+    if (!is_zero)
+        return nv_ram_write(fd, bytes, length, offset);
+    return fallocate(fd, hole, (off_t)offset, (off_t)length) < 0 ? -errno : 0;
+}
+
+/* Brings whole pages into the memfd: no more of them than hold data, whatever a file calls that. */
+static int put_pages(int fd, const uint8_t *bytes, uint64_t length, uint64_t offset)
+{
+    uint64_t start = 0;
+    bool is_zero = nv_page_is_zero(bytes);
+    int r = 0;
+
+    for (uint64_t at = NV_PAGE_SIZE; at < length && r == 0; at += NV_PAGE_SIZE) {
+        if (nv_page_is_zero(bytes + at) == is_zero)
+            continue;
+        r = put_run(fd, bytes + start, at - start, offset + start, is_zero);
+        is_zero = !is_zero;
+        start = at;
+    }
+    return r < 0 ? r : put_run(fd, bytes + start, length - start, offset + start, is_zero);
+}
+
 /* Goes over all memory in the file; fd: a memfd that it is copied to, -1: it is only checked. */
 static int read_memory(struct input *in, int fd, struct nestvirt_error **ret_error)
 {
@@ -243,7 +270,7 @@ static int read_memory(struct input *in, int fd, struct nestvirt_error **ret_err
             return r;
         if (nv_crc_add(&in->crc, 0, in->bytes, extent.length) != extent.crc)
             return damaged("the checksum of its memory is wrong", ret_error);
-        r = fd < 0 ? 0 : nv_ram_write(fd, in->bytes, extent.length, extent.offset);
+        r = fd < 0 ? 0 : put_pages(fd, in->bytes, extent.length, extent.offset);
         if (r < 0)
             return nv_fail_sys(ret_error, -r, object, "write to a memfd",
                                "free memory on the host");
@@ -337,7 +364,7 @@ static int take_memory(struct input *in, uint32_t flags, const struct nestvirt_t
         r = read_memory(in, image->fd, ret_error);
     if (r == 0)
         nv_ram_seal(image);
-    if (r == 0 && base)
+    if (r == 0)
         image->data = nv_ram_measure(image->fd, image->length);
     return r;
 }

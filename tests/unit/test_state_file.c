@@ -400,7 +400,7 @@ START_TEST(test_hostile_identity)
 END_TEST
 
 /* A file of changes of nothing but a header and a list: what it would cost is asked for first. */
-static void write_sparse(uint64_t memory, uint64_t extents, bool has_list)
+static void write_sparse(uint64_t memory, uint64_t extents, bool has_list, uint32_t memory_crc)
 {
     uint8_t header[128] = { 0 }, entry[24];
     uint64_t config, list, end;
@@ -419,6 +419,7 @@ static void write_sparse(uint64_t memory, uint64_t extents, bool has_list)
         memset(entry, 0, sizeof(entry));
         nv_put_le64(entry, i << 20);
         nv_put_le64(entry + 8, 1 << 20);
+        nv_put_le32(entry + 16, memory_crc);
         memcpy(body + list + 24 * i, entry, sizeof(entry));
     }
     /* The only region, behind the head of its record and the count: its address and length. */
@@ -443,16 +444,16 @@ START_TEST(test_hostile_more_than_the_host_has)
     uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES) * 4096;
     uint64_t memory = nv_align_up(pages + NV_MIB(64), NV_MIB(1));
 
-    write_sparse(memory, memory >> 20, true);
+    write_sparse(memory, memory >> 20, true, 0);
     ck_nv_fails_with(try_open(&error), -ENOMEM, "must stay");
 }
 END_TEST
 
 START_TEST(test_hostile_list_of_a_hole)
 {
-    write_sparse(NV_MIB(64), 16384, false);
+    write_sparse(NV_MIB(64), 16384, false, 0);
     ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
-    write_sparse(NV_MIB(64), 64, true);
+    write_sparse(NV_MIB(64), 64, true, 0);
     ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "checksum of its memory");
 }
 END_TEST
@@ -465,6 +466,50 @@ static uint64_t data_of(const struct nestvirt_template *of)
     ck_nv_ok(nestvirt_template_get_info(of, &info, &error));
     return info.data_size;
 }
+
+/* A small file whose list says that holes are data costs no more memory than it has. */
+START_TEST(test_hostile_holes_as_data)
+{
+    struct nestvirt_template *opened = NULL;
+    uint8_t *zeroes = calloc(1, NV_MIB(1));
+    struct nv_crc crc;
+
+    ck_assert_ptr_nonnull(zeroes);
+    nv_crc_init(&crc);
+    write_sparse(NV_MIB(64), 64, true, nv_crc_add(&crc, 0, zeroes, NV_MIB(1)));
+    ck_nv_ok(nestvirt_template_open(host, file, 0, NULL, &opened, &error));
+    ck_assert_uint_eq(data_of(opened), 0);
+    nestvirt_template_free(opened);
+    free(zeroes);
+}
+END_TEST
+
+/* Pages that are zero now, and are not in the base. */
+START_TEST(test_zeroes_over_base)
+{
+    struct nestvirt_template *changed = NULL, *opened = NULL;
+    struct nestvirt_vm *clone;
+    uint8_t byte = 0;
+
+    ck_nv_ok(nestvirt_clone_new(template, NULL, &clone, &error));
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    ck_nv_ok(nestvirt_memory_write(clone, 0x5000, &byte, 1, &error));
+    ck_nv_ok(nestvirt_template_new(clone, 0, &changed, &error));
+    nestvirt_vm_free(clone);
+    ck_assert_uint_eq(data_of(changed), data_of(template) - 4096);
+    ck_nv_ok(nestvirt_template_write(changed, template, file, &error));
+    ck_nv_ok(nestvirt_template_open(host, file, 0, template, &opened, &error));
+    ck_assert_uint_eq(data_of(opened), data_of(changed));
+    nestvirt_template_free(changed);
+    ck_nv_ok(nestvirt_clone_new(opened, NULL, &clone, &error));
+    nestvirt_template_free(opened);
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    byte = 1;
+    ck_nv_ok(nestvirt_memory_read(clone, 0x5000, &byte, 1, &error));
+    ck_assert_uint_eq(byte, 0);
+    nestvirt_vm_free(clone);
+}
+END_TEST
 
 /* What a template holds is what its base and the changes hold together. */
 START_TEST(test_data_with_base)
@@ -521,6 +566,8 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_identity);
     tcase_add_test(tcase, test_hostile_more_than_the_host_has);
     tcase_add_test(tcase, test_hostile_list_of_a_hole);
+    tcase_add_test(tcase, test_hostile_holes_as_data);
+    tcase_add_test(tcase, test_zeroes_over_base);
     tcase_add_test(tcase, test_data_with_base);
     tcase_add_test(tcase, test_write_over_itself);
     return suite;
