@@ -511,6 +511,29 @@ START_TEST(test_zeroes_over_base)
 }
 END_TEST
 
+/*
+ * A clone that touches memory where its template has none makes the kernel put pages of zeroes
+ * there, for all. Files of the template do not become larger by that.
+ */
+START_TEST(test_hostile_touched_holes)
+{
+    struct nestvirt_vm *clone;
+    uint8_t *zeroes = calloc(1, NV_MIB(1));
+    uint64_t count = peek_u64(64);
+
+    ck_assert_ptr_nonnull(zeroes);
+    ck_assert_uint_eq(count, 1);
+    ck_nv_ok(nestvirt_clone_new(template, NULL, &clone, &error));
+    ck_nv_ok(nestvirt_memory_write(clone, 0x10000, zeroes, NV_MIB(1), &error));
+    nestvirt_vm_free(clone);
+    ck_nv_ok(nestvirt_template_write(template, NULL, file, &error));
+    ck_assert_uint_eq(peek_u64(64), count);
+    ck_assert_uint_eq(peek_u64(machine_at() + peek_u64(56)), 0x5000);
+    ck_nv_ok(try_open(&error));
+    free(zeroes);
+}
+END_TEST
+
 /* What a template holds is what its base and the changes hold together. */
 START_TEST(test_data_with_base)
 {
@@ -567,6 +590,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_more_than_the_host_has);
     tcase_add_test(tcase, test_hostile_list_of_a_hole);
     tcase_add_test(tcase, test_hostile_holes_as_data);
+    tcase_add_test(tcase, test_hostile_touched_holes);
     tcase_add_test(tcase, test_zeroes_over_base);
     tcase_add_test(tcase, test_data_with_base);
     tcase_add_test(tcase, test_write_over_itself);
