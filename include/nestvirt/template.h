@@ -139,15 +139,15 @@ int nestvirt_template_write(const struct nestvirt_template *template_handle,
 
 /*
  * Reads a template from such a file, in this process or another, on this host or one whose KVM and
- * processor are of the same kind. fd: open for reading; it stays the caller's. Memory is copied,
- * but mapped from a memfd that is sealed against shrinking and writing, or with
- * NESTVIRT_TEMPLATE_TRUST_FILE. flags: NESTVIRT_TEMPLATE_TRUST_FILE or 0. base: for a file of
- * changes the template that it was written against, which may itself come from a file; else NULL.
- * All checksums and places, what describes the VM, and that there is a record of each of its vCPUs,
- * interrupt controllers and devices, are looked at before anything is made. What these remember is
- * looked at by nestvirt_vm_build() of a clone, which then fails with NESTVIRT_E_BAD_STATE for what
- * cannot be, -EINVAL where pins or properties are others than in the template, and -ENOTSUP for
- * what this host lacks. Any thread.
+ * processor are of the same kind. fd: open for reading; it stays the caller's. Memory is copied;
+ * from a memfd that is sealed against shrinking and writing, or with NESTVIRT_TEMPLATE_TRUST_FILE,
+ * it is mapped, unless the file has huge pages. flags: NESTVIRT_TEMPLATE_TRUST_FILE or 0. base: for
+ * a file of changes the template that it was written against, which may itself come from a file;
+ * else NULL. All checksums and places, what describes the VM, and that there is a record of each of
+ * its vCPUs, interrupt controllers and devices, are looked at before anything is made. What these
+ * remember is looked at by nestvirt_vm_build() of a clone, which then fails with
+ * NESTVIRT_E_BAD_STATE for what cannot be, -EINVAL where pins or properties are others than in the
+ * template, and -ENOTSUP for what this host lacks. Any thread.
  * Errors: NESTVIRT_E_BAD_STATE with the reason for what is cut off, damaged or something else;
  * -EINVAL for a wrong base, unknown flags or another kind of file; -ENOMEM, also where the copy
  * would leave this host or cgroup too little memory; -EBADF, -EACCES, -EMFILE.

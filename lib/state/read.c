@@ -2,8 +2,10 @@
 /* Owns the reading of a template from a file that may be anything: checked first, then used. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/cleanup.h"
@@ -327,6 +329,14 @@ static bool is_sealed(int fd)
     return seals >= 0 && (seals & F_SEAL_SHRINK) && (seals & F_SEAL_WRITE);
 }
 
+/* Clones would copy huge pages, each of them all, even where the file has none. */
+static bool has_huge_pages(int fd)
+{
+    struct statfs system;
+
+    return fstatfs(fd, &system) < 0 || system.f_type == HUGETLBFS_MAGIC;
+}
+
 /* Memory stays in the file where nobody can change it, or the caller says that nobody will. */
 static int keep_file(struct input *in, bool is_trusted, struct nv_ram *image,
                      struct nestvirt_error **ret_error)
@@ -352,7 +362,7 @@ static int take_memory(struct input *in, uint32_t flags, const struct nestvirt_t
 
     for (uint64_t i = 0; i < in->header.extent_count; i++)
         image->data += extent_at(in, i).length;
-    if (!base && (is_trusted || is_sealed(in->fd)))
+    if (!base && (is_trusted || is_sealed(in->fd)) && !has_huge_pages(in->fd))
         return keep_file(in, is_trusted, image, ret_error);
     r = nv_headroom_take(in->headroom, image->data + (base ? base->image.data : 0), object,
                          ret_error);
