@@ -22,6 +22,7 @@ struct input {
     struct nv_crc crc;
     struct nv_state_header header;
     uint8_t *extents;
+    uint64_t there_end; /* of the stretch of the file's data that was found last */
     uint8_t bytes[NV_STATE_EXTENT_MAX];
 };
 
@@ -257,6 +258,23 @@ static int put_pages(int fd, const uint8_t *bytes, uint64_t length, uint64_t off
     return r < 0 ? r : put_run(fd, bytes + start, length - start, offset + start, is_zero);
 }
 
+/*
+ * As of the list itself: a full file's has no pages of zeroes, of which a hole could have become,
+ * and what is there is what it may cost to look at. Extents come in their order.
+ */
+static int check_is_there(struct input *in, uint64_t start, uint64_t end,
+                          struct nestvirt_error **ret_error)
+{
+    while (in->there_end < end) {
+        uint64_t from = NV_MAX(in->there_end, start);
+        uint64_t data;
+
+        if (!nv_ram_next_data(in->fd, from, in->size, &data, &in->there_end) || data > from)
+            return damaged("its list of memory names a hole", ret_error);
+    }
+    return 0;
+}
+
 /* Goes over all memory in the file; fd: a memfd that it is copied to, -1: it is only checked. */
 static int read_memory(struct input *in, int fd, struct nestvirt_error **ret_error)
 {
@@ -266,8 +284,10 @@ static int read_memory(struct input *in, int fd, struct nestvirt_error **ret_err
     for (uint64_t i = 0; i < in->header.extent_count; i++) {
         const struct nv_state_extent extent = extent_at(in, i);
         uint64_t at = in->header.memory_offset + (is_packed ? packed : extent.offset);
-        int r = read_at(in->fd, at, in->bytes, extent.length, ret_error);
+        int r = is_packed ? 0 : check_is_there(in, at, at + extent.length, ret_error);
 
+        if (r == 0)
+            r = read_at(in->fd, at, in->bytes, extent.length, ret_error);
         if (r < 0)
             return r;
         if (nv_crc_add(&in->crc, 0, in->bytes, extent.length) != extent.crc)

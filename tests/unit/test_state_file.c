@@ -454,7 +454,7 @@ START_TEST(test_hostile_list_of_a_hole)
     write_sparse(NV_MIB(64), 16384, false, 0);
     ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
     write_sparse(NV_MIB(64), 64, true, 0);
-    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "checksum of its memory");
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
 }
 END_TEST
 
@@ -467,20 +467,54 @@ static uint64_t data_of(const struct nestvirt_template *of)
     return info.data_size;
 }
 
-/* A small file whose list says that holes are data costs no more memory than it has. */
+/*
+ * A small file whose list says that holes are data would cost as much as a large one: memory, or
+ * time where it is sealed. What has no pages of zeroes in its list has no holes there either.
+ */
 START_TEST(test_hostile_holes_as_data)
 {
+    uint8_t *page = calloc(1, NV_MIB(1));
+    struct nv_crc crc;
+    uint32_t sum;
+
+    ck_assert_ptr_nonnull(page);
+    nv_crc_init(&crc);
+    sum = nv_crc_add(&crc, 0, page, NV_MIB(1));
+    close(file);
+    file = memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    ck_assert_int_ge(file, 0);
+    ck_nv_ok(nestvirt_template_write(template, NULL, file, &error));
+    write_sparse(NV_MIB(64), 64, true, sum);
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
+    /* All but one are there. */
+    for (uint64_t i = 0; i < 64; i++)
+        if (i != 50)
+            ck_assert_int_eq(pwrite(file, page, NV_MIB(1), (off_t)(peek_u64(80) + i * NV_MIB(1))),
+                             NV_MIB(1));
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
+    ck_assert_int_eq(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE), 0);
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
+    free(page);
+}
+END_TEST
+
+/* The same of pages that are there, and zero: the template has holes in their place. */
+START_TEST(test_zeroes_as_data)
+{
     struct nestvirt_template *opened = NULL;
-    uint8_t *zeroes = calloc(1, NV_MIB(1));
+    uint8_t *page = calloc(1, NV_MIB(1));
     struct nv_crc crc;
 
-    ck_assert_ptr_nonnull(zeroes);
+    ck_assert_ptr_nonnull(page);
     nv_crc_init(&crc);
-    write_sparse(NV_MIB(64), 64, true, nv_crc_add(&crc, 0, zeroes, NV_MIB(1)));
+    write_sparse(NV_MIB(64), 64, true, nv_crc_add(&crc, 0, page, NV_MIB(1)));
+    for (uint64_t i = 0; i < 64; i++)
+        ck_assert_int_eq(pwrite(file, page, NV_MIB(1), (off_t)(peek_u64(80) + i * NV_MIB(1))),
+                         NV_MIB(1));
     ck_nv_ok(nestvirt_template_open(host, file, 0, NULL, &opened, &error));
     ck_assert_uint_eq(data_of(opened), 0);
     nestvirt_template_free(opened);
-    free(zeroes);
+    free(page);
 }
 END_TEST
 
@@ -590,6 +624,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_hostile_more_than_the_host_has);
     tcase_add_test(tcase, test_hostile_list_of_a_hole);
     tcase_add_test(tcase, test_hostile_holes_as_data);
+    tcase_add_test(tcase, test_zeroes_as_data);
     tcase_add_test(tcase, test_hostile_touched_holes);
     tcase_add_test(tcase, test_zeroes_over_base);
     tcase_add_test(tcase, test_data_with_base);
