@@ -32,12 +32,15 @@
  * being closed. So those who connect right after the start wait for the first answer with a
  * timeout, and connect again where none comes.
  *
- * Memory pages are shared until they are written. A clone's regions lie where the template's VM had
- * them, read-only, left out of core dumps and mergeable as those were. NESTVIRT_MEMORY_PREFAULT and
- * _LOCK, the backing, the kind of huge pages and the NUMA policy are not kept: they would copy each
- * page, or cannot be had of a file's private pages. A balloon of a clone, and its reporting of free
- * pages, give nothing back to the host and cost memory: pages that the guest drops have to read as
- * zero, not as the template's, and are zeroed, by which they become the clone's own.
+ * Memory pages are shared until they are written. Where the template has none, the kernel puts one
+ * of zeroes into the template when a clone first touches it: so a template whose clones touch all
+ * of their memory takes as much as that, once for all of them, until it and the last clone are
+ * freed. A clone's regions lie where the template's VM had them, read-only, left out of core dumps
+ * and mergeable as those were. NESTVIRT_MEMORY_PREFAULT and _LOCK, the backing, the kind of huge
+ * pages and the NUMA policy are not kept: they would copy each page, or cannot be had of a file's
+ * private pages. A balloon of a clone, and its reporting of free pages, give nothing back to the
+ * host and cost memory: pages that the guest drops have to read as zero, not as the template's, and
+ * are zeroed, by which they become the clone's own.
  */
 #ifndef NESTVIRT_TEMPLATE_H
 #define NESTVIRT_TEMPLATE_H
@@ -147,7 +150,10 @@ int nestvirt_template_write(const struct nestvirt_template *template_handle,
  * its vCPUs, interrupt controllers and devices, are looked at before anything is made. What these
  * remember is looked at by nestvirt_vm_build() of a clone, which then fails with
  * NESTVIRT_E_BAD_STATE for what cannot be, -EINVAL where pins or properties are others than in the
- * template, and -ENOTSUP for what this host lacks. Any thread.
+ * template, and -ENOTSUP for what this host lacks. What the properties of its devices are is the
+ * word of the file's author, but for those with NESTVIRT_PROPERTY_IDENTITY: of a file that is not
+ * trusted, set in each clone what guards the host, such as read_only and lock of a disk, and
+ * limits. Any thread.
  * Errors: NESTVIRT_E_BAD_STATE with the reason for what is cut off, damaged or something else;
  * -EINVAL for a wrong base, unknown flags or another kind of file; -ENOMEM, also where the copy
  * would leave this host or cgroup too little memory; -EBADF, -EACCES, -EMFILE.
