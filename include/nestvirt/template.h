@@ -155,8 +155,10 @@ int nestvirt_template_write(const struct nestvirt_template *template_handle,
  * trusted, set in each clone what guards the host, such as read_only and lock of a disk, and
  * limits. Any thread.
  * Errors: NESTVIRT_E_BAD_STATE with the reason for what is cut off, damaged or something else;
- * -EINVAL for a wrong base, unknown flags or another kind of file; -ENOMEM, also where the copy
- * would leave this host or cgroup too little memory; -EBADF, -EACCES, -EMFILE.
+ * -EINVAL for a wrong base, unknown flags or another kind of file; those of nestvirt_memory_add()
+ * and nestvirt_device_set_...() for a region or a property that cannot be, -ENOTSUP for more vCPUs
+ * than this host's KVM has; -ENOMEM, also where the copy would leave this host or cgroup too little
+ * memory; -EBADF, -EACCES, -EMFILE.
  */
 int nestvirt_template_open(struct nestvirt_host *host, int fd, uint32_t flags,
                            const struct nestvirt_template *base,
