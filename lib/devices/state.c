@@ -7,7 +7,7 @@
 #include "devices/device.h"
 
 enum { CONFIG_RECORD = NV_RECORD('D', 'C', 'F', 'G'), CONFIG_VERSION = 1 };
-enum { STATE_RECORD = NV_RECORD('D', 'E', 'V', 'C'), STATE_VERSION = 1 };
+enum { STATE_RECORD = NV_RECORD('D', 'E', 'V', 'C'), STATE_VERSION = 2 };
 
 enum { NAME_SIZE = 64, TEXT_SIZE = 4096, PROPERTIES_MAX = 256 };
 
