@@ -26,12 +26,21 @@
  * generation ID in each clone, and ACPI tells it so: Linux then makes its random numbers anew. A
  * guest without ACPI finds the ID at guest address 0xef000 too, but nobody tells it to look there.
  *
- * Memory pages are shared until they are written. A clone's regions lie where the template's VM had
- * them, read-only, left out of core dumps and mergeable as those were. NESTVIRT_MEMORY_PREFAULT and
- * _LOCK, the backing, the kind of huge pages and the NUMA policy are not kept: they would copy each
- * page, or cannot be had of a file's private pages. A balloon of a clone, and its reporting of free
- * pages, give nothing back to the host and cost memory: pages that the guest drops have to read as
- * zero, not as the template's, and are zeroed, by which they become the clone's own.
+ * A Linux guest takes what it is told of its virtio socket about 100 ms after the start, and drops
+ * without a word all connections that it has then, those too that programs have opened to the clone
+ * until that moment: such a program has got its "OK", and its connection may stay silent instead of
+ * being closed. So those who connect right after the start wait for the first answer with a
+ * timeout, and connect again where none comes.
+ *
+ * Memory pages are shared until they are written. Where the template has none, the kernel puts one
+ * of zeroes into the template when a clone first touches it: so a template whose clones touch all
+ * of their memory takes as much as that, once for all of them, until it and the last clone are
+ * freed. A clone's regions lie where the template's VM had them, read-only, left out of core dumps
+ * and mergeable as those were. NESTVIRT_MEMORY_PREFAULT and _LOCK, the backing, the kind of huge
+ * pages and the NUMA policy are not kept: they would copy each page, or cannot be had of a file's
+ * private pages. A balloon of a clone, and its reporting of free pages, give nothing back to the
+ * host and cost memory: pages that the guest drops have to read as zero, not as the template's, and
+ * are zeroed, by which they become the clone's own.
  */
 #ifndef NESTVIRT_TEMPLATE_H
 #define NESTVIRT_TEMPLATE_H
@@ -133,17 +142,23 @@ int nestvirt_template_write(const struct nestvirt_template *template_handle,
 
 /*
  * Reads a template from such a file, in this process or another, on this host or one whose KVM and
- * processor are of the same kind. fd: open for reading; it stays the caller's. Memory is copied,
- * but mapped from a memfd that is sealed against shrinking and writing, or with
- * NESTVIRT_TEMPLATE_TRUST_FILE. flags: NESTVIRT_TEMPLATE_TRUST_FILE or 0. base: for a file of
- * changes the template that it was written against, which may itself come from a file; else NULL.
- * All checksums and places, and what describes the VM, are looked at before anything is made; what
- * vCPUs, interrupt controllers and devices remember is looked at by nestvirt_vm_build() of a clone,
- * which then fails with NESTVIRT_E_BAD_STATE for what cannot be, -EINVAL where pins or properties
- * are others than in the template, and -ENOTSUP for what this host lacks. Any thread.
+ * processor are of the same kind. fd: open for reading; it stays the caller's. Memory is copied;
+ * from a memfd that is sealed against shrinking and writing, or with NESTVIRT_TEMPLATE_TRUST_FILE,
+ * it is mapped, unless the file has huge pages. flags: NESTVIRT_TEMPLATE_TRUST_FILE or 0. base: for
+ * a file of changes the template that it was written against, which may itself come from a file;
+ * else NULL. All checksums and places, what describes the VM, and that there is a record of each of
+ * its vCPUs, interrupt controllers and devices, are looked at before anything is made. What these
+ * remember is looked at by nestvirt_vm_build() of a clone, which then fails with
+ * NESTVIRT_E_BAD_STATE for what cannot be, -EINVAL where pins or properties are others than in the
+ * template, and -ENOTSUP for what this host lacks. What the properties of its devices are is the
+ * word of the file's author, but for those with NESTVIRT_PROPERTY_IDENTITY: of a file that is not
+ * trusted, set in each clone what guards the host, such as read_only and lock of a disk, and
+ * limits. Any thread.
  * Errors: NESTVIRT_E_BAD_STATE with the reason for what is cut off, damaged or something else;
- * -EINVAL for a wrong base, unknown flags or another kind of file; -ENOMEM, also where the copy
- * would leave this host or cgroup too little memory; -EBADF, -EACCES, -EMFILE.
+ * -EINVAL for a wrong base, unknown flags or another kind of file; those of nestvirt_memory_add()
+ * and nestvirt_device_set_...() for a region or a property that cannot be, -ENOTSUP for more vCPUs
+ * than this host's KVM has; -ENOMEM, also where the copy would leave this host or cgroup too little
+ * memory; -EBADF, -EACCES, -EMFILE.
  */
 int nestvirt_template_open(struct nestvirt_host *host, int fd, uint32_t flags,
                            const struct nestvirt_template *base,

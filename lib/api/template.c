@@ -141,8 +141,10 @@ static int try_clone(struct nestvirt_template *template, struct nestvirt_error *
     struct nestvirt_vm *vm;
     int r = nv_vm_new_clone(template, NULL, &vm, ret_error);
 
-    if (r == 0)
-        nv_vm_free(vm);
+    if (r < 0)
+        return r;
+    r = nv_vm_check_machine(vm, ret_error);
+    nv_vm_free(vm);
     return r;
 }
 

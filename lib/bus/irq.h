@@ -97,6 +97,9 @@ bool nv_irq_is_enabled(struct nv_irq *irq, uint32_t pin);
 int nv_irq_save(struct nv_irq *irq, struct nv_writer *writer, struct nestvirt_error **ret_error);
 int nv_irq_load(struct nv_irq *irq, struct nv_reader *reader, struct nestvirt_error **ret_error);
 
+/* Passes over the record that nv_irq_load() reads. NESTVIRT_E_BAD_STATE if it is not there. */
+int nv_irq_pass(struct nv_reader *reader, struct nestvirt_error **ret_error);
+
 /* Bits of pins that are level-triggered. */
 uint32_t nv_irq_level_pins(const struct nv_irq *irq);
 

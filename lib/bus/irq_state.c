@@ -108,3 +108,9 @@ int nv_irq_load(struct nv_irq *irq, struct nv_reader *reader, struct nestvirt_er
         r = nv_ioapic_restore_routes(irq, ret_error);
     return r;
 }
+
+int nv_irq_pass(struct nv_reader *reader, struct nestvirt_error **ret_error)
+{
+    return nv_read_begin(reader, IRQ_RECORD, IRQ_VERSION, object, &(struct nv_reader){ 0 },
+                         ret_error);
+}

@@ -9,9 +9,10 @@
 enum {
     PASS_CALLS = 512, /* to the host, or looks at page numbers */
     PASS_BYTES = 64 << 20,
-    BATCH = 256,           /* page numbers read at once, as many as Linux sends */
-    NUMBER_BYTES = 4,      /* le32 */
-    CHUNK_BYTES = 16 << 20 /* of a report, released by one call */
+    ZEROED_COST = 16,     /* times as long as to release: pages are copied, and then zeroed */
+    BATCH = 256,          /* page numbers read at once, as many as Linux sends */
+    NUMBER_BYTES = 4,     /* le32 */
+    CHUNK_BYTES = 4 << 20 /* of a report, released by one call */
 };
 
 /* What is left of a pass. */
@@ -27,10 +28,12 @@ static bool is_over(const struct pass *pass)
 
 static void release(struct nv_balloon *balloon, struct pass *pass, void *host, uint64_t length)
 {
-    if (nv_memory_discard(balloon->virtio.memory, host, length) < 0)
+    bool is_zeroed = nv_memory_discard(balloon->virtio.memory, host, length) < 0;
+
+    if (is_zeroed)
         nv_count(&balloon->failed, 1);
     pass->calls -= pass->calls > 0;
-    pass->bytes -= NV_MIN(pass->bytes, length);
+    pass->bytes -= NV_MIN(pass->bytes, is_zeroed ? ZEROED_COST * length : length);
 }
 
 /* Releases pages that follow each other; those outside of memory or read-only are not the

@@ -345,6 +345,7 @@ static int blk_save(struct nestvirt_device *device, struct nv_writer *writer,
 
     nv_write_u8(writer, s->is_writethrough);
     nv_write_u8(writer, s->virtio.config[BLK_CONFIG_WRITEBACK] != 0);
+    nv_write_u8(writer, atomic_load(&s->has_lost_writes));
     return 0;
 }
 
@@ -358,6 +359,7 @@ static int blk_load(struct nestvirt_device *device, struct nv_reader *reader,
     s->quiet_until_ns = 0;
     s->is_writethrough = nv_read_bool(reader);
     s->virtio.config[BLK_CONFIG_WRITEBACK] = nv_read_bool(reader);
+    atomic_store(&s->has_lost_writes, nv_read_bool(reader));
     return 0;
 }
 

@@ -189,6 +189,10 @@ int nv_device_save(struct nestvirt_device *device, struct nv_writer *writer,
 int nv_device_load(struct nestvirt_device *device, struct nv_reader *reader,
                    struct nestvirt_error **ret_error);
 
+/* Passes over the record that nv_device_load() reads. NESTVIRT_E_BAD_STATE if it is not there. */
+int nv_device_pass(const struct nestvirt_device *device, struct nv_reader *reader,
+                   struct nestvirt_error **ret_error);
+
 /* Thread number index (from 0) of a device that is wired; false behind the last. */
 bool nv_device_thread_at(const struct nestvirt_device *device, uint32_t index,
                          pthread_t *ret_thread);

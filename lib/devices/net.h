@@ -66,6 +66,7 @@ enum { NV_NET_LINK_UP = 1 };
 /* A buffer of the guest that holds a part of a packet. */
 struct nv_net_piece {
     uint16_t head;
+    bool is_replayed; /* see struct nv_chain */
     uint32_t length;
 };
 

@@ -23,11 +23,9 @@ static bool pop(struct nv_net_pair *pair, struct nv_chain *chain)
     return false;
 }
 
-static void unpop(struct nv_net_pair *pair, uint16_t head)
+static void unpop(struct nv_net_pair *pair, const struct nv_chain *chain)
 {
-    const struct nv_chain chain = { .head = head };
-
-    nv_virtio_unpop(&pair->net->virtio, nv_net_rx_queue(pair), &chain);
+    nv_virtio_unpop(&pair->net->virtio, nv_net_rx_queue(pair), chain);
 }
 
 /* Where a byte of a list of buffers lies; NULL behind its end. */
@@ -43,7 +41,9 @@ static uint8_t *byte_at(const struct iovec *parts, int count, size_t offset)
 
 static void add_piece(struct nv_net_receive *rx, const struct nv_chain *chain, uint32_t length)
 {
-    rx->pieces[rx->count++] = (struct nv_net_piece){ .head = chain->head, .length = length };
+    rx->pieces[rx->count++] = (struct nv_net_piece){ .head = chain->head,
+                                                     .is_replayed = chain->is_replayed,
+                                                     .length = length };
     rx->done += length;
 }
 
@@ -52,8 +52,11 @@ static void give_up(struct nv_net_pair *pair)
 {
     struct nv_net_receive *rx = pair->receive;
 
-    while (rx->count > 0)
-        unpop(pair, rx->pieces[--rx->count].head);
+    while (rx->count > 0) {
+        const struct nv_net_piece *piece = &rx->pieces[--rx->count];
+
+        unpop(pair, &(struct nv_chain){ .head = piece->head, .is_replayed = piece->is_replayed });
+    }
     rx->length = rx->done = 0;
     nv_count(&pair->net->rx_dropped, 1);
 }
@@ -98,7 +101,7 @@ static bool spread(struct nv_net_pair *pair)
             return false;
         run = nv_chain_write(chain, rx->bytes + rx->done, rx->length - rx->done);
         if (run == 0) {
-            unpop(pair, chain->head);
+            unpop(pair, chain);
             give_up(pair);
             return true;
         }
@@ -179,13 +182,13 @@ static bool begin(struct nv_net_pair *pair, struct nv_chain *chain)
     const struct iovec *parts = nv_chain_writable(chain, &count);
 
     if (length < 0) {
-        unpop(pair, chain->head);
+        unpop(pair, chain);
         return read_failed(pair, (int)-length);
     }
     net->rx.is_granted = false;
     net->rx.charge = (uint32_t)length;
     if (!can_begin(pair, chain, length)) {
-        unpop(pair, chain->head);
+        unpop(pair, chain);
         nv_count(&net->rx_dropped, 1);
         return true;
     }

@@ -7,7 +7,7 @@
 #include "devices/device.h"
 
 enum { CONFIG_RECORD = NV_RECORD('D', 'C', 'F', 'G'), CONFIG_VERSION = 1 };
-enum { STATE_RECORD = NV_RECORD('D', 'E', 'V', 'C'), STATE_VERSION = 1 };
+enum { STATE_RECORD = NV_RECORD('D', 'E', 'V', 'C'), STATE_VERSION = 2 };
 
 enum { NAME_SIZE = 64, TEXT_SIZE = 4096, PROPERTIES_MAX = 256 };
 
@@ -187,4 +187,11 @@ int nv_device_load(struct nestvirt_device *device, struct nv_reader *reader,
     if (r < 0 && ret_error)
         nv_error_prefix(ret_error, nv_device_name(device).s);
     return r;
+}
+
+int nv_device_pass(const struct nestvirt_device *device, struct nv_reader *reader,
+                   struct nestvirt_error **ret_error)
+{
+    return nv_read_begin(reader, STATE_RECORD, STATE_VERSION, nv_device_name(device).s,
+                         &(struct nv_reader){ 0 }, ret_error);
 }

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/util.h"
+#include "host/thread.h"
 
 enum { PIECE = 1 << 20 }; /* bytes of a copy at a time */
 
@@ -107,10 +108,33 @@ static int fail_refused(int r, struct nestvirt_error **ret_error)
                    "this file system cannot share blocks between files");
 }
 
+/*
+ * 0 if blocks are shared, 1 if they were copied, or -errno. ret_is_final: that is the file systems'
+ * answer, and a copy was not asked for.
+ */
+static int share_or_copy(int from, int to, bool or_copy, off_t size, bool *ret_is_final)
+{
+    int r;
+
+    do
+        r = ioctl(to, FICLONE, from) < 0 ? -errno : 0;
+    while (r == -EINTR);
+    *ret_is_final = is_refused(r) && !or_copy;
+    if (r == 0 || *ret_is_final)
+        return r;
+    if (is_refused(r))
+        r = copy(from, to, size);
+    if (r == 0)
+        return 1;
+    return ftruncate(to, 0) < 0 ? -errno : r; /* then it is the caller's to throw away */
+}
+
 int nv_reflink(int from, int to, bool or_copy, struct nestvirt_error **ret_error)
 {
     uint64_t size = 0;
     uint64_t size_to = 0;
+    struct nv_signal_shield shield;
+    bool is_final;
     int r = check_file(from, "the original", O_RDONLY, &size, ret_error);
 
     if (r == 0)
@@ -120,19 +144,13 @@ int nv_reflink(int from, int to, bool or_copy, struct nestvirt_error **ret_error
     if (size_to > 0)
         return nv_fail(ret_error, -EINVAL, object, "make it with O_TMPFILE or O_TRUNC",
                        "the new file is not empty");
-    do
-        r = ioctl(to, FICLONE, from) < 0 ? -errno : 0;
-    while (r == -EINTR);
-    if (r == 0)
-        return 0;
-    if (is_refused(r) && !or_copy)
+    nv_signals_shield(&shield); /* RLIMIT_FSIZE would send SIGXFSZ */
+    r = share_or_copy(from, to, or_copy, (off_t)size, &is_final);
+    nv_signals_unshield(&shield);
+    if (r >= 0)
+        return r;
+    if (is_final)
         return fail_refused(r, ret_error);
-    if (is_refused(r))
-        r = copy(from, to, (off_t)size);
-    if (r == 0)
-        return 1;
-    if (ftruncate(to, 0) < 0)
-        r = -errno; /* then what is there is the caller's to throw away */
     return nv_fail_sys(ret_error, -r, object, "copying the file",
                        "look at the file system's room and health");
 }

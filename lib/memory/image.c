@@ -235,8 +235,11 @@ void nv_ram_leave(struct nv_memory *memory, int fd)
     for (uint32_t i = 0; i < NV_MEMORY_REGIONS_MAX; i++) {
         const struct nv_memory_region *region = &memory->regions[i];
 
-        if (region->used && mmap(region->host, region->config.length, PROT_READ | PROT_WRITE, flags,
-                                 fd, 0) != MAP_FAILED)
-            madvise(region->host, region->config.length, MADV_DONTFORK);
+        if (!region->used || mmap(region->host, region->config.length, PROT_READ | PROT_WRITE,
+                                  flags, fd, 0) == MAP_FAILED)
+            continue;
+        madvise(region->host, region->config.length, MADV_DONTFORK);
+        if (region->config.flags & NESTVIRT_MEMORY_NO_DUMP)
+            madvise(region->host, region->config.length, MADV_DONTDUMP);
     }
 }

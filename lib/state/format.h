@@ -16,8 +16,9 @@
  *   machine      records
  *   extents      of the memory that follows: 24 bytes each, sorted
  *   memory       at memory_offset, a multiple of 4096. Of a full file: the whole image, with holes
- *                where there is no data, so that it can be mapped. Of changes: the extents' bytes
- *                one behind the other.
+ *                where there is no data, so that it can be mapped; no extent has a page of zeroes,
+ *                so that a copy of the file has no hole in one. Of changes: the extents' bytes one
+ *                behind the other.
  *
  * The header goes to the file last: one that was not finished has none.
  */

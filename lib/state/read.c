@@ -2,8 +2,10 @@
 /* Owns the reading of a template from a file that may be anything: checked first, then used. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/cleanup.h"
@@ -20,6 +22,7 @@ struct input {
     struct nv_crc crc;
     struct nv_state_header header;
     uint8_t *extents;
+    uint64_t there_end; /* of the stretch of the file's data that was found last */
     uint8_t bytes[NV_STATE_EXTENT_MAX];
 };
 
@@ -228,6 +231,50 @@ static int check_extents(const struct input *in, struct nestvirt_error **ret_err
     return 0;
 }
 
+/* One run of pages that are all zeroes or all are not: zeroes are a hole, which costs nothing. */
+static int put_run(int fd, const uint8_t *bytes, uint64_t length, uint64_t offset, bool is_zero)
+{
+    const int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+    if (!is_zero)
+        return nv_ram_write(fd, bytes, length, offset);
+    return fallocate(fd, hole, (off_t)offset, (off_t)length) < 0 ? -errno : 0;
+}
+
+/* Brings whole pages into the memfd: no more of them than hold data, whatever a file calls that. */
+static int put_pages(int fd, const uint8_t *bytes, uint64_t length, uint64_t offset)
+{
+    uint64_t start = 0;
+    bool is_zero = nv_page_is_zero(bytes);
+    int r = 0;
+
+    for (uint64_t at = NV_PAGE_SIZE; at < length && r == 0; at += NV_PAGE_SIZE) {
+        if (nv_page_is_zero(bytes + at) == is_zero)
+            continue;
+        r = put_run(fd, bytes + start, at - start, offset + start, is_zero);
+        is_zero = !is_zero;
+        start = at;
+    }
+    return r < 0 ? r : put_run(fd, bytes + start, length - start, offset + start, is_zero);
+}
+
+/*
+ * As of the list itself: a full file's has no pages of zeroes, of which a hole could have become,
+ * and what is there is what it may cost to look at. Extents come in their order.
+ */
+static int check_is_there(struct input *in, uint64_t start, uint64_t end,
+                          struct nestvirt_error **ret_error)
+{
+    while (in->there_end < end) {
+        uint64_t from = NV_MAX(in->there_end, start);
+        uint64_t data;
+
+        if (!nv_ram_next_data(in->fd, from, in->size, &data, &in->there_end) || data > from)
+            return damaged("its list of memory names a hole", ret_error);
+    }
+    return 0;
+}
+
 /* Goes over all memory in the file; fd: a memfd that it is copied to, -1: it is only checked. */
 static int read_memory(struct input *in, int fd, struct nestvirt_error **ret_error)
 {
@@ -237,13 +284,15 @@ static int read_memory(struct input *in, int fd, struct nestvirt_error **ret_err
     for (uint64_t i = 0; i < in->header.extent_count; i++) {
         const struct nv_state_extent extent = extent_at(in, i);
         uint64_t at = in->header.memory_offset + (is_packed ? packed : extent.offset);
-        int r = read_at(in->fd, at, in->bytes, extent.length, ret_error);
+        int r = is_packed ? 0 : check_is_there(in, at, at + extent.length, ret_error);
 
+        if (r == 0)
+            r = read_at(in->fd, at, in->bytes, extent.length, ret_error);
         if (r < 0)
             return r;
         if (nv_crc_add(&in->crc, 0, in->bytes, extent.length) != extent.crc)
             return damaged("the checksum of its memory is wrong", ret_error);
-        r = fd < 0 ? 0 : nv_ram_write(fd, in->bytes, extent.length, extent.offset);
+        r = fd < 0 ? 0 : put_pages(fd, in->bytes, extent.length, extent.offset);
         if (r < 0)
             return nv_fail_sys(ret_error, -r, object, "write to a memfd",
                                "free memory on the host");
@@ -300,6 +349,14 @@ static bool is_sealed(int fd)
     return seals >= 0 && (seals & F_SEAL_SHRINK) && (seals & F_SEAL_WRITE);
 }
 
+/* Clones would copy huge pages, each of them all, even where the file has none. */
+static bool has_huge_pages(int fd)
+{
+    struct statfs system;
+
+    return fstatfs(fd, &system) < 0 || system.f_type == HUGETLBFS_MAGIC;
+}
+
 /* Memory stays in the file where nobody can change it, or the caller says that nobody will. */
 static int keep_file(struct input *in, bool is_trusted, struct nv_ram *image,
                      struct nestvirt_error **ret_error)
@@ -325,7 +382,7 @@ static int take_memory(struct input *in, uint32_t flags, const struct nestvirt_t
 
     for (uint64_t i = 0; i < in->header.extent_count; i++)
         image->data += extent_at(in, i).length;
-    if (!base && (is_trusted || is_sealed(in->fd)))
+    if (!base && (is_trusted || is_sealed(in->fd)) && !has_huge_pages(in->fd))
         return keep_file(in, is_trusted, image, ret_error);
     r = nv_headroom_take(in->headroom, image->data + (base ? base->image.data : 0), object,
                          ret_error);
@@ -337,7 +394,7 @@ static int take_memory(struct input *in, uint32_t flags, const struct nestvirt_t
         r = read_memory(in, image->fd, ret_error);
     if (r == 0)
         nv_ram_seal(image);
-    if (r == 0 && base)
+    if (r == 0)
         image->data = nv_ram_measure(image->fd, image->length);
     return r;
 }

@@ -24,7 +24,7 @@ struct output {
     uint64_t memory_offset;
     uint64_t packed;                    /* bytes of changes so far */
     uint8_t bytes[NV_STATE_EXTENT_MAX]; /* of the image */
-    uint8_t old[NV_STATE_EXTENT_MAX];   /* of the base */
+    uint8_t old[NV_STATE_EXTENT_MAX];   /* of the base; zeroes without one */
 };
 
 static int fail_write(int code, struct nestvirt_error **ret_error)
@@ -63,11 +63,14 @@ static int add_extent(struct output *out, uint64_t offset, const uint8_t *bytes,
     return nv_ram_write(out->fd, bytes, length, at);
 }
 
-/* The pages of a piece that differ from the base's. */
+/*
+ * The pages of a piece that differ from the base's, or that are not zero. Those that are may well
+ * be in the image: the kernel puts a page there when a clone touches a hole.
+ */
 static int add_changes(struct output *out, uint64_t offset, uint64_t length)
 {
     uint64_t start = 0;
-    int r = read_image(out->base, offset, out->old, length);
+    int r = out->base ? read_image(out->base, offset, out->old, length) : 0;
 
     for (uint64_t at = 0; at < length && r == 0; at += NV_PAGE_SIZE) {
         if (memcmp(out->bytes + at, out->old + at, NV_PAGE_SIZE) != 0)
@@ -123,8 +126,7 @@ static int write_memory(struct output *out)
     while (r == 0 && next_piece(out, end, &start, &end)) {
         r = read_image(out->image, start, out->bytes, end - start);
         if (r == 0)
-            r = out->base ? add_changes(out, start, end - start)
-                          : add_extent(out, start, out->bytes, end - start);
+            r = add_changes(out, start, end - start);
     }
     return r < 0 ? r : out->extents.error;
 }

@@ -15,6 +15,10 @@ enum {
     XSAVE_MAX = 64 * 1024 /* with every extension there is: 11 KiB */
 };
 
+#define MSR_EFER 0xc0000080u
+#define EFER_SVME (1ull << 12)
+#define CR4_VMXE (1ull << 13)
+
 /* KVM_GET_MSR_INDEX_LIST's answer. */
 union index_list {
     struct kvm_msr_list list;
@@ -93,6 +97,18 @@ static int save_parts(struct nestvirt_vcpu *vcpu, const struct part *parts, size
     return 0;
 }
 
+/*
+ * No VM that runs VMs of its own is saved, so that no guest that was has got there; but KVM takes
+ * from its host, CPUID or not, what it would never let the guest do.
+ */
+static int check_not_nested(const struct nestvirt_vcpu *vcpu, const struct kvm_sregs *sregs,
+                            struct nestvirt_error **ret_error)
+{
+    if (!(sregs->efer & EFER_SVME) && !(sregs->cr4 & CR4_VMXE))
+        return 0;
+    return nv_bad_state(nv_vcpu_name(vcpu).s, "it has SVM or VMX switched on", ret_error);
+}
+
 static int load_parts(struct nestvirt_vcpu *vcpu, const struct part *parts, size_t count,
                       struct nv_reader *reader, struct nestvirt_error **ret_error)
 {
@@ -110,7 +126,9 @@ static int load_parts(struct nestvirt_vcpu *vcpu, const struct part *parts, size
         if (length == 0)
             continue;
         memcpy(bytes, found, length);
-        r = call(vcpu, part->set, bytes, nv_text("KVM_SET_%s", part->name).s, ret_error);
+        r = part->set == KVM_SET_SREGS ? check_not_nested(vcpu, (const void *)bytes, ret_error) : 0;
+        if (r == 0)
+            r = call(vcpu, part->set, bytes, nv_text("KVM_SET_%s", part->name).s, ret_error);
         if (r < 0)
             return r;
         if (part->set == KVM_SET_SREGS)
@@ -288,13 +306,14 @@ static int load_msrs(struct nestvirt_vcpu *vcpu, struct nv_reader *reader, uint6
             entry.data = nv_read_u64(reader);
             if (entry.index == MSR_TSC_DEADLINE)
                 *ret_deadline = entry.data;
-            else if (count < MSRS_MAX)
+            else if (count < MSRS_MAX && entry.index != MSR_EFER) /* which SREGS have */
                 entries[count++] = entry;
             else
                 reader->is_bad = true;
         }
     if (reader->is_bad)
-        return nv_bad_state(nv_vcpu_name(vcpu).s, "its model-specific registers are cut off",
+        return nv_bad_state(nv_vcpu_name(vcpu).s,
+                            "its model-specific registers are cut off, or others than those saved",
                             ret_error);
     return set_msrs(vcpu, entries, count, ret_error);
 }
@@ -360,6 +379,23 @@ static int load_rest(struct nestvirt_vcpu *vcpu, struct nv_reader *body,
     return r;
 }
 
+/*
+ * One that halts without an interrupt chip has ended (see run.c), and so has the VM when all have:
+ * that is never saved, and a clone of it would neither run nor end.
+ */
+static int load_halted(struct nestvirt_vcpu *vcpu, struct nv_reader *body,
+                       struct nestvirt_error **ret_error)
+{
+    struct nv_group *group = vcpu->group;
+
+    vcpu->is_halted = nv_read_bool(body);
+    if (!vcpu->is_halted)
+        return 0;
+    if (++group->halted == group->count || group->has_irqchip || group->is_manual)
+        return nv_bad_state(nv_vcpu_name(vcpu).s, "it has halted for good", ret_error);
+    return 0;
+}
+
 int nv_vcpu_load(struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
                  struct nestvirt_error **ret_error)
 {
@@ -369,11 +405,17 @@ int nv_vcpu_load(struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
 
     if (r < 0)
         return r;
-    vcpu->is_halted = nv_read_bool(&body);
-    if (vcpu->is_halted)
-        vcpu->group->halted++;
-    r = check_features(vcpu, &body, ret_error);
+    r = load_halted(vcpu, &body, ret_error);
+    if (r >= 0)
+        r = check_features(vcpu, &body, ret_error);
     if (r >= 0)
         r = load_rest(vcpu, &body, ret_error);
     return r < 0 ? r : nv_read_end(&body, name.s, ret_error);
+}
+
+int nv_vcpu_pass(const struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
+                 struct nestvirt_error **ret_error)
+{
+    return nv_read_begin(reader, VCPU_RECORD, VCPU_VERSION, nv_vcpu_name(vcpu).s,
+                         &(struct nv_reader){ 0 }, ret_error);
 }

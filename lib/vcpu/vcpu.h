@@ -221,6 +221,10 @@ int nv_vcpu_save(struct nestvirt_vcpu *vcpu, struct nv_writer *writer,
 int nv_vcpu_load(struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
                  struct nestvirt_error **ret_error);
 
+/* Passes over the record that nv_vcpu_load() reads. NESTVIRT_E_BAD_STATE if it is not there. */
+int nv_vcpu_pass(const struct nestvirt_vcpu *vcpu, struct nv_reader *reader,
+                 struct nestvirt_error **ret_error);
+
 /*
  * Completes the access that a parked vCPU came out with (run.c): 0, -EBUSY as above, or if a device
  * is not done with it by deadline_ns (CLOCK_MONOTONIC), or if the instruction makes one more, which

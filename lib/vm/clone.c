@@ -177,6 +177,40 @@ int nv_vm_load(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
     return r;
 }
 
+/* The interval timer's state, if there is one. */
+static void pass_timer(const struct nestvirt_vm *clone, struct nv_reader *body)
+{
+    struct kvm_pit_state2 pit;
+
+    if (clone->flags & NESTVIRT_VM_PIT)
+        nv_read_exactly(body, &pit, sizeof(pit));
+}
+
+int nv_vm_check_machine(const struct nestvirt_vm *clone, struct nestvirt_error **ret_error)
+{
+    const struct nv_writer *machine = &clone->origin->machine;
+    struct nv_reader reader = { .bytes = machine->bytes, .left = machine->length };
+    struct nv_reader body;
+    bool has_run = !clone->is_fresh;
+    int r = nv_read_begin(&reader, MACHINE_RECORD, MACHINE_VERSION, object, &body, ret_error);
+
+    if (r == 0)
+        r = nv_read_end(&reader, object, ret_error);
+    for (uint32_t i = 0; i < clone->device_count && has_run && r == 0; i++)
+        r = nv_device_pass(clone->devices[i], &body, ret_error);
+    if (r == 0 && has_run) {
+        r = nv_irq_pass(&body, ret_error);
+        pass_timer(clone, &body);
+    }
+    for (uint32_t i = 0; i < clone->group.count && r == 0; i++)
+        r = nv_vcpu_pass(&clone->group.vcpus[i], &body, ret_error);
+    if (r < 0)
+        return r;
+    if (has_run)
+        nv_read_u64(&body); /* the clock */
+    return nv_read_end(&body, object, ret_error);
+}
+
 int nv_vm_go_on(struct nestvirt_vm *vm, struct nestvirt_error **ret_error)
 {
     struct kvm_clock_data clock = { .clock = vm->clock };

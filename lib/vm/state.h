@@ -20,6 +20,12 @@ int nv_vm_new_clone(struct nestvirt_template *template, const char *name,
 int nv_vm_count_parts(const struct nestvirt_template *template, uint32_t *ret_vcpus,
                       uint32_t *ret_devices, struct nestvirt_error **ret_error);
 
+/*
+ * Whether a clone, which is not built, would find the records that nv_vm_load() reads, and nothing
+ * behind them. NESTVIRT_E_BAD_STATE.
+ */
+int nv_vm_check_machine(const struct nestvirt_vm *clone, struct nestvirt_error **ret_error);
+
 /* The last step of assembling a clone: everything stands as in its template. */
 int nv_vm_load(struct nestvirt_vm *vm, struct nestvirt_error **ret_error);
 

@@ -11,11 +11,24 @@
 #include "fake_kvm.h"
 #include "state/format.h"
 
-enum { FILE_MAX = 16 * 1024 * 1024 };
+enum { FILE_MAX = 16 * 1024 * 1024, DISK_BYTES = 64 * 1024 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct nestvirt_host *host;
+static int disk = -1;
+
+/* What is one VM's own, of those kinds that need it. */
+static void set_identity(struct nestvirt_vm *vm)
+{
+    struct nestvirt_device *device;
+
+    for (uint32_t i = 0; nestvirt_device_get(vm, i, &device, NULL) == 0; i++) {
+        nestvirt_device_set_u64(device, "cid", 3, NULL);
+        nestvirt_device_set_fd(device, "fd", disk, NULL);
+        nestvirt_device_set_u64(device, "lock", 0, NULL); /* two VMs have it at a time */
+    }
+}
 
 /* Only what the checksums let through is interesting: they are put right, as an attacker would. */
 static void put_right(uint8_t *bytes, size_t size)
@@ -37,6 +50,23 @@ static void put_right(uint8_t *bytes, size_t size)
     nv_put_le32(bytes + NV_STATE_HEADER - 4, nv_crc_add(&crc, 0, bytes, NV_STATE_HEADER - 4));
 }
 
+/* What was accepted can be saved, and that is accepted too. */
+static void save_again(struct nestvirt_vm *vm)
+{
+    struct nestvirt_template *again;
+    struct nestvirt_vm *clone;
+
+    if (nestvirt_template_new(vm, 0, &again, NULL) < 0)
+        return; /* in the middle of something */
+    if (nestvirt_clone_new(again, NULL, &clone, NULL) < 0)
+        abort();
+    set_identity(clone);
+    if (nestvirt_vm_build(clone, NULL) < 0)
+        abort();
+    nestvirt_vm_free(clone);
+    nestvirt_template_free(again);
+}
+
 /* Builds and starts a clone, whatever the state makes of it; nothing may be left. */
 static void use(struct nestvirt_template *template)
 {
@@ -44,9 +74,12 @@ static void use(struct nestvirt_template *template)
 
     if (nestvirt_clone_new(template, NULL, &vm, NULL) < 0)
         abort(); /* opening has tried that */
+    set_identity(vm);
     if (nestvirt_vm_build(vm, NULL) == 0) {
+        save_again(vm);
         nestvirt_vm_start(vm, NULL);
         nestvirt_vm_pause(vm, NULL);
+        save_again(vm);
     }
     nestvirt_vm_free(vm);
 }
@@ -60,6 +93,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!host) {
         fake_kvm_reset();
         if (nv_host_open(&fake_kvm_ops, "fake", -1, &host, NULL) < 0)
+            abort();
+        disk = memfd_create("disk", MFD_CLOEXEC);
+        if (disk < 0 || ftruncate(disk, DISK_BYTES) < 0)
             abort();
     }
     if (!bytes || fd < 0 || size > FILE_MAX)

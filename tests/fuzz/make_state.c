@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fake_kvm.h"
@@ -43,18 +44,28 @@ static void set_up(struct nestvirt_device *device)
 
 static struct nestvirt_vm *make_vm(struct nestvirt_host *host, uint32_t chip, uint32_t vcpus)
 {
-    static const char *const kinds[] = { "serial", "reset", "exit", "rng", "console", "balloon" };
+    static const char *const kinds[] = { "serial",  "reset",   "exit", "rng",
+                                         "console", "balloon", "blk",  "vsock" };
     struct nestvirt_vm_config config;
     struct nestvirt_vm *vm;
+    int disk = memfd_create("disk", MFD_CLOEXEC);
 
+    need(disk, "memfd_create");
+    need(ftruncate(disk, (off_t)16 * PAGE), "ftruncate");
     nestvirt_vm_config_init(&config, sizeof(config));
     config.memory_size = 2 * PAGE;
     config.vcpus = vcpus;
     config.interrupt_chip = chip;
     config.flags = chip == NESTVIRT_CHIP_KERNEL ? NESTVIRT_VM_PIT : 0;
     need(nestvirt_vm_new(host, &config, &vm, NULL), "vm");
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        need(nestvirt_device_add(vm, kinds[i], NULL, NULL), kinds[i]);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct nestvirt_device *device;
+
+        need(nestvirt_device_add(vm, kinds[i], &device, NULL), kinds[i]);
+        nestvirt_device_set_u64(device, "cid", 3, NULL);
+        nestvirt_device_set_fd(device, "fd", disk, NULL);
+    }
+    close(disk);
     return vm;
 }
 

@@ -8,11 +8,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/crc.h"
 #include "core/util.h"
 #include "guests.h"
 #include "memory/memory.h"
 #include "settings.h"
 #include "support.h"
+#include "vm/vm.h"
 
 #define POOL "/sys/kernel/mm/hugepages/hugepages-2048kB"
 #define POOL_GIB "/sys/kernel/mm/hugepages/hugepages-1048576kB"
@@ -151,6 +153,72 @@ START_TEST(test_descriptor_of_huge_pages)
 }
 END_TEST
 
+/* A file of saved state in a memfd of huge pages, which have no pwrite(): memory at 2 MiB. */
+static int make_huge_state(void)
+{
+    int plain = memfd_create("plain", MFD_CLOEXEC);
+    int huge = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_ALLOW_SEALING);
+    struct nestvirt_template *template;
+    struct nestvirt_vm_config config;
+    struct nestvirt_vm *vm;
+    struct nv_crc crc;
+    uint64_t offset;
+    uint8_t *bytes;
+
+    nestvirt_vm_config_init(&config, sizeof(config));
+    config.memory_size = NV_MIB(2);
+    ck_nv_ok(nestvirt_vm_new(host, &config, &vm, &error));
+    ck_nv_ok(nestvirt_memory_write(vm, 0x5000, "mark", 4, &error));
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
+    nestvirt_vm_free(vm);
+    ck_nv_ok(nestvirt_template_write(template, NULL, plain, &error));
+    nestvirt_template_free(template);
+    ck_assert_int_eq(ftruncate(huge, (off_t)NV_MIB(4)), 0);
+    bytes = mmap(NULL, NV_MIB(4), PROT_READ | PROT_WRITE, MAP_SHARED, huge, 0);
+    ck_assert_ptr_ne(bytes, MAP_FAILED);
+    ck_assert_int_eq(pread(plain, bytes, 128, 0), 128);
+    offset = nv_get_le64(bytes + 80);
+    ck_assert_int_eq(pread(plain, bytes, offset, 0), (ssize_t)offset);
+    ck_assert_int_eq(pread(plain, bytes + NV_MIB(2), NV_MIB(2), (off_t)offset), NV_MIB(2));
+    nv_put_le64(bytes + 80, NV_MIB(2));
+    nv_put_le64(bytes + 88, NV_MIB(4));
+    nv_crc_init(&crc);
+    nv_put_le32(bytes + 124, nv_crc_add(&crc, 0, bytes, 124));
+    munmap(bytes, NV_MIB(4));
+    close(plain);
+    ck_assert_int_eq(fcntl(huge, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE), 0);
+    return huge;
+}
+
+/*
+ * Its pages cannot be mapped as those of clones: they are copied, once, and not for each clone; and
+ * only those that are there, however long the file says that it is.
+ */
+START_TEST(test_hostile_template_of_huge_pages)
+{
+    static const uint32_t flags[] = { 0, NESTVIRT_TEMPLATE_TRUST_FILE };
+    uint64_t before = count_free();
+    int huge = make_huge_state();
+
+    for (size_t i = 0; i < NV_ARRAY_SIZE(flags); i++) {
+        struct nestvirt_template *template;
+        struct nestvirt_vm *clone;
+        char mark[5] = "";
+
+        ck_nv_ok(nestvirt_template_open(host, huge, flags[i], NULL, &template, &error));
+        ck_nv_ok(nestvirt_clone_new(template, NULL, &clone, &error));
+        nestvirt_template_free(template);
+        ck_assert(!clone->memory.regions[0].is_copied);
+        ck_nv_ok(nestvirt_memory_read(clone, 0x5000, mark, 4, &error));
+        ck_assert_str_eq(mark, "mark");
+        nestvirt_vm_free(clone);
+    }
+    close(huge);
+    ck_assert_uint_eq(count_free(), before);
+}
+END_TEST
+
 START_TEST(test_pages_of_1_gib)
 {
     const struct nestvirt_memory_config config = { .size = sizeof(config),
@@ -195,6 +263,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_misuse_11_one_page_missing);
     tcase_add_test(tcase, test_hostile_50_discard_of_huge_pages);
     tcase_add_test(tcase, test_descriptor_of_huge_pages);
+    tcase_add_test(tcase, test_hostile_template_of_huge_pages);
     tcase_add_test(tcase, test_pages_of_1_gib);
     return suite;
 }

@@ -87,6 +87,31 @@ START_TEST(test_fault_01_blk_failed_flush)
 }
 END_TEST
 
+/* Nor does it in a clone, whose disk is a copy of one that may lack what was written. */
+START_TEST(test_fault_01_blk_failed_flush_is_saved)
+{
+    struct nv_writer writer = { 0 };
+    struct nv_reader reader;
+
+    setup_mode((enum blk_mode)_i, "report");
+    disk_fail(DISK_SYNC, EIO, 1);
+    ck_assert_int_eq(blk_flush().status, BLK_S_IOERR);
+    guest_pause(&guest);
+    ck_nv_ok(nv_device_save(guest.device, &writer, &error));
+    guest_unbuild(&guest);
+    ck_assert_int_eq(guest_wire(&guest), 0);
+    reader = (struct nv_reader){ .bytes = writer.bytes, .left = writer.length };
+    ck_nv_ok(nv_device_load(guest.device, &reader, &error));
+    guest_resume(&guest);
+    nv_writer_destroy(&writer);
+    ck_assert_int_eq(blk_flush().status, BLK_S_IOERR);
+    blk_works();
+    ck_assert_int_eq(guest_drive(&guest, GUEST_ALL), 0);
+    ck_assert_int_eq(blk_flush().status, BLK_S_OK);
+    teardown();
+}
+END_TEST
+
 START_TEST(test_fault_01_blk_failed_write_through)
 {
     setup_mode((enum blk_mode)_i, "stop");
@@ -386,6 +411,7 @@ Suite *nv_test_suite(void)
 
     tcase_add_loop_test(tcase, test_fault_01_blk_report, 0, 2 * ERRORS);
     tcase_add_loop_test(tcase, test_fault_01_blk_failed_flush, 0, 2 * 3);
+    tcase_add_loop_test(tcase, test_fault_01_blk_failed_flush_is_saved, 0, 2);
     tcase_add_loop_test(tcase, test_fault_01_blk_failed_write_through, 0, 2);
     tcase_add_loop_test(tcase, test_fault_01_blk_stop, 0, 2 * ERRORS);
     tcase_add_loop_test(tcase, test_fault_01_blk_other_errors_than_full, 0, 2);

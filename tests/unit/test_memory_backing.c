@@ -16,6 +16,7 @@
 
 #include "core/error.h"
 #include "core/util.h"
+#include "memory/image.h"
 #include "memory/memory.h"
 #include "support.h"
 
@@ -424,6 +425,23 @@ START_TEST(test_advice_reaches_the_kernel)
 }
 END_TEST
 
+/* Nor is memory that became a template's in dumps, or inherited, while somebody looks at it. */
+START_TEST(test_advice_stays_with_a_template)
+{
+    struct nv_ram image;
+    uint8_t *bytes;
+
+    config.flags = NESTVIRT_MEMORY_NO_DUMP;
+    config.backing = NESTVIRT_BACKING_MEMFD;
+    bytes = add();
+    ck_assert(nv_ram_can_take(&memory));
+    nv_ram_take(&memory, &image);
+    ck_assert(has_flag(bytes, " dc"));
+    ck_assert(has_flag(bytes, " dd"));
+    nv_ram_destroy(&image);
+}
+END_TEST
+
 static size_t count_resident(void *bytes, size_t length)
 {
     unsigned char pages[PAGES * 1024];
@@ -603,6 +621,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_misuse_11_page_sizes);
     tcase_add_loop_test(tcase, test_misuse_13_merging_is_refused, 0, 3);
     tcase_add_test(tcase, test_misuse_13_merging_on_and_off);
+    tcase_add_test(tcase, test_advice_stays_with_a_template);
     tcase_add_loop_test(tcase, test_fault_05_prefault_of_a_truncated_file, NESTVIRT_BACKING_FD,
                         NESTVIRT_BACKING_FILE + 1);
     tcase_add_loop_test(tcase, test_descriptor_is_shared, 0, knows_mlock2() ? 2 : 1);

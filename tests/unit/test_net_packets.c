@@ -540,6 +540,57 @@ START_TEST(test_net_pauses)
 }
 END_TEST
 
+/* The device made anew from its saved state, as in a clone, with a tap that has nothing for it. */
+static void renew(void)
+{
+    struct nv_writer writer = { 0 };
+    struct nv_reader reader;
+
+    guest_pause(&net.guest);
+    ck_nv_ok(nv_device_save(net.guest.device, &writer, &error));
+    guest_unbuild(&net.guest);
+    ck_assert_int_eq(guest_wire(&net.guest), 0);
+    reader = (struct nv_reader){ .bytes = writer.bytes, .left = writer.length };
+    ck_nv_ok(nv_device_load(net.guest.device, &reader, &error));
+    guest_resume(&net.guest);
+    nv_writer_destroy(&writer);
+    look();
+    net_wait_ready();
+}
+
+/*
+ * Buffers that a packet had begun to fill when the state was saved are all the guest's ever more:
+ * each comes back once, with the next packets.
+ */
+START_TEST(test_net_goes_on_with_begun_packet)
+{
+    enum { BUFFERS = 3 };
+    uint8_t frame[1000];
+    uint32_t heads = 0;
+    uint32_t head;
+
+    net_setup(0, GUEST_ALL);
+    for (uint32_t i = 0; i < BUFFERS; i++)
+        net_add_buffer(RX, 200);
+    net_frame(frame, sizeof(frame), 1);
+    net_host_send(NULL, frame, sizeof(frame));
+    look();
+    ck_assert_uint_eq(net_take(RX, &head), 0);
+    renew();
+    look(); /* there is no packet yet */
+    net_add_buffer(RX, 200);
+    for (uint32_t i = 0; i < BUFFERS + 1; i++) {
+        net_host_send(NULL, frame, 60);
+        look();
+        ck_assert_uint_eq(net_take(RX, &head), NET_HEADER + 60);
+        heads += 1u << head;
+        look();
+    }
+    ck_assert_uint_eq(heads, (1u << (BUFFERS + 1)) - 1);
+    ck_assert_uint_eq(guest_get_u64(&net.guest, "faults"), 0);
+}
+END_TEST
+
 Suite *nv_test_suite(void)
 {
     Suite *suite = suite_create("net_packets");
@@ -564,5 +615,6 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_net_limits_receiving);
     tcase_add_test(tcase, test_net_echoes_by_loop);
     tcase_add_test(tcase, test_net_pauses);
+    tcase_add_test(tcase, test_net_goes_on_with_begun_packet);
     return suite;
 }

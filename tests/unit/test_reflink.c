@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,6 +128,23 @@ START_TEST(test_failure)
 }
 END_TEST
 
+/* The limit on file size is an error like others: its signal would end the program. */
+START_TEST(test_fault_03_size_limit)
+{
+    struct rlimit limit, small;
+    int r;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = limit;
+    small.rlim_cur = MIB;
+    setrlimit(RLIMIT_FSIZE, &small); /* for check, too: it writes at each of its own checks */
+    r = nestvirt_reflink_new(from, to, NESTVIRT_REFLINK_OR_COPY, NULL);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    ck_assert_int_eq(r, -EFBIG);
+    ck_assert_int_eq(size_of(to), 0);
+}
+END_TEST
+
 /* A file of another file system: /tmp and a memfd, if they are not the same. */
 START_TEST(test_elsewhere)
 {
@@ -155,6 +173,7 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_shapes);
     tcase_add_test(tcase, test_misuse);
     tcase_add_test(tcase, test_failure);
+    tcase_add_test(tcase, test_fault_03_size_limit);
     tcase_add_test(tcase, test_elsewhere);
     return suite;
 }

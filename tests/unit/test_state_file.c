@@ -230,6 +230,131 @@ START_TEST(test_foreign)
 }
 END_TEST
 
+/* The file's checksums of its records and its header, as its author would compute them. */
+static void put_right(void)
+{
+    uint8_t header[128];
+    struct nv_crc crc;
+    uint8_t *body;
+    uint64_t length;
+
+    nv_crc_init(&crc);
+    ck_assert_int_eq(pread(file, header, sizeof(header), 0), sizeof(header));
+    length = nv_get_le64(header + 48) + nv_get_le64(header + 56) + 24 * nv_get_le64(header + 64);
+    body = malloc(length);
+    ck_assert_ptr_nonnull(body);
+    ck_assert_int_eq(pread(file, body, length, 128), (ssize_t)length);
+    nv_put_le32(header + 96, nv_crc_add(&crc, 0, body, length));
+    nv_put_le32(header + 124, nv_crc_add(&crc, 0, header, 124));
+    ck_assert_int_eq(pwrite(file, header, sizeof(header), 0), sizeof(header));
+    free(body);
+}
+
+static void poke_u64(uint64_t at, uint64_t value)
+{
+    uint8_t bytes[8];
+
+    nv_put_le64(bytes, value);
+    ck_assert_int_eq(pwrite(file, bytes, sizeof(bytes), (off_t)at), sizeof(bytes));
+}
+
+static uint64_t peek_u64(uint64_t at)
+{
+    uint8_t bytes[8];
+
+    ck_assert_int_eq(pread(file, bytes, sizeof(bytes), (off_t)at), sizeof(bytes));
+    return nv_get_le64(bytes);
+}
+
+/* Opening refuses the file while 8 bytes of it are others. */
+static void refuse_with(uint64_t at, uint64_t value)
+{
+    uint64_t old = peek_u64(at);
+
+    poke_u64(at, value);
+    put_right();
+    ck_nv_fails(try_open(&error), NESTVIRT_E_BAD_STATE);
+    poke_u64(at, old);
+}
+
+/* Where the machine's record is. */
+static uint64_t machine_at(void)
+{
+    return 128 + peek_u64(48);
+}
+
+/* A record whose tag, version or length is another. */
+static void refuse_record(uint64_t at)
+{
+    uint64_t head = peek_u64(at);
+    uint64_t length = peek_u64(at + 8);
+
+    refuse_with(at, head ^ 1);
+    refuse_with(at, head + (1ull << 32));
+    refuse_with(at + 8, length + 1);
+    refuse_with(at + 8, length - 1);
+    refuse_with(at + 8, 0);
+    refuse_with(at + 8, UINT64_MAX);
+}
+
+/*
+ * What does not stand where a clone's build would look for it is refused at once: the records of
+ * the devices, the interrupt chip and the vCPUs, and the clock behind them.
+ */
+START_TEST(test_hostile_machine)
+{
+    static const char *const tags[] = { "DEVC", "DEVC", "IRQC", "VCPU" };
+    uint64_t at = machine_at();
+    uint64_t end = at + 16 + peek_u64(at + 8);
+
+    refuse_record(at);
+    at += 16;
+    for (size_t i = 0; i < NV_ARRAY_SIZE(tags); i++) {
+        uint64_t head = peek_u64(at);
+
+        ck_assert_mem_eq(&head, tags[i], 4);
+        refuse_record(at);
+        at += 16 + peek_u64(at + 8);
+    }
+    ck_assert_uint_eq(at + 8, end);
+    put_right();
+    ck_nv_ok(try_open(&error));
+}
+END_TEST
+
+/* A timer's state of another size; and that of a VM that never ran, which has only vCPUs. */
+START_TEST(test_hostile_machine_with_timer)
+{
+    struct nestvirt_template *other = NULL;
+    struct nestvirt_vm *vm = fake_kvm_vm(host, NESTVIRT_VM_PIT, NESTVIRT_CHIP_KERNEL, 2);
+    uint64_t at;
+
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_nv_ok(nestvirt_template_new(vm, 0, &other, &error));
+    ck_nv_ok(nestvirt_template_write(other, NULL, file, &error));
+    nestvirt_template_free(other);
+    at = machine_at() + 16;
+    refuse_record(at);
+    refuse_record(at + 16 + peek_u64(at + 8));
+    put_right();
+    ck_nv_ok(try_open(&error));
+    ck_nv_ok(nestvirt_vm_start(vm, &error));
+    ck_nv_ok(nestvirt_vm_pause(vm, &error));
+    ck_nv_ok(nestvirt_template_new(vm, 0, &other, &error));
+    ck_nv_ok(nestvirt_template_write(other, NULL, file, &error));
+    nestvirt_template_free(other);
+    nestvirt_vm_free(vm);
+    at = machine_at() + 16;
+    at += 16 + peek_u64(at + 8); /* behind the chip: the timer's length */
+    ck_assert_uint_eq((uint32_t)peek_u64(at), sizeof(struct kvm_pit_state2));
+    refuse_with(at, peek_u64(at) + 1);
+    refuse_with(at, peek_u64(at) - 1);
+    refuse_with(at, peek_u64(at) | UINT32_MAX);
+    put_right();
+    ck_nv_ok(try_open(&error));
+}
+END_TEST
+
 /* A device as a file describes it: with one property. */
 static int load_device(const char *kind, const char *property, const char *text,
                        struct nestvirt_error **ret_error)
@@ -275,7 +400,7 @@ START_TEST(test_hostile_identity)
 END_TEST
 
 /* A file of changes of nothing but a header and a list: what it would cost is asked for first. */
-static void write_sparse(uint64_t memory, uint64_t extents, bool has_list)
+static void write_sparse(uint64_t memory, uint64_t extents, bool has_list, uint32_t memory_crc)
 {
     uint8_t header[128] = { 0 }, entry[24];
     uint64_t config, list, end;
@@ -294,6 +419,7 @@ static void write_sparse(uint64_t memory, uint64_t extents, bool has_list)
         memset(entry, 0, sizeof(entry));
         nv_put_le64(entry, i << 20);
         nv_put_le64(entry + 8, 1 << 20);
+        nv_put_le32(entry + 16, memory_crc);
         memcpy(body + list + 24 * i, entry, sizeof(entry));
     }
     /* The only region, behind the head of its record and the count: its address and length. */
@@ -318,17 +444,17 @@ START_TEST(test_hostile_more_than_the_host_has)
     uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES) * 4096;
     uint64_t memory = nv_align_up(pages + NV_MIB(64), NV_MIB(1));
 
-    write_sparse(memory, memory >> 20, true);
+    write_sparse(memory, memory >> 20, true, 0);
     ck_nv_fails_with(try_open(&error), -ENOMEM, "must stay");
 }
 END_TEST
 
 START_TEST(test_hostile_list_of_a_hole)
 {
-    write_sparse(NV_MIB(64), 16384, false);
+    write_sparse(NV_MIB(64), 16384, false, 0);
     ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
-    write_sparse(NV_MIB(64), 64, true);
-    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "checksum of its memory");
+    write_sparse(NV_MIB(64), 64, true, 0);
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
 }
 END_TEST
 
@@ -340,6 +466,107 @@ static uint64_t data_of(const struct nestvirt_template *of)
     ck_nv_ok(nestvirt_template_get_info(of, &info, &error));
     return info.data_size;
 }
+
+/*
+ * A small file whose list says that holes are data would cost as much as a large one: memory, or
+ * time where it is sealed. What has no pages of zeroes in its list has no holes there either.
+ */
+START_TEST(test_hostile_holes_as_data)
+{
+    uint8_t *page = calloc(1, NV_MIB(1));
+    struct nv_crc crc;
+    uint32_t sum;
+
+    ck_assert_ptr_nonnull(page);
+    nv_crc_init(&crc);
+    sum = nv_crc_add(&crc, 0, page, NV_MIB(1));
+    close(file);
+    file = memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    ck_assert_int_ge(file, 0);
+    ck_nv_ok(nestvirt_template_write(template, NULL, file, &error));
+    write_sparse(NV_MIB(64), 64, true, sum);
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
+    /* All but one are there. */
+    for (uint64_t i = 0; i < 64; i++)
+        if (i != 50)
+            ck_assert_int_eq(pwrite(file, page, NV_MIB(1), (off_t)(peek_u64(80) + i * NV_MIB(1))),
+                             NV_MIB(1));
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
+    ck_assert_int_eq(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE), 0);
+    ck_nv_fails_with(try_open(&error), NESTVIRT_E_BAD_STATE, "hole");
+    free(page);
+}
+END_TEST
+
+/* The same of pages that are there, and zero: the template has holes in their place. */
+START_TEST(test_zeroes_as_data)
+{
+    struct nestvirt_template *opened = NULL;
+    uint8_t *page = calloc(1, NV_MIB(1));
+    struct nv_crc crc;
+
+    ck_assert_ptr_nonnull(page);
+    nv_crc_init(&crc);
+    write_sparse(NV_MIB(64), 64, true, nv_crc_add(&crc, 0, page, NV_MIB(1)));
+    for (uint64_t i = 0; i < 64; i++)
+        ck_assert_int_eq(pwrite(file, page, NV_MIB(1), (off_t)(peek_u64(80) + i * NV_MIB(1))),
+                         NV_MIB(1));
+    ck_nv_ok(nestvirt_template_open(host, file, 0, NULL, &opened, &error));
+    ck_assert_uint_eq(data_of(opened), 0);
+    nestvirt_template_free(opened);
+    free(page);
+}
+END_TEST
+
+/* Pages that are zero now, and are not in the base. */
+START_TEST(test_zeroes_over_base)
+{
+    struct nestvirt_template *changed = NULL, *opened = NULL;
+    struct nestvirt_vm *clone;
+    uint8_t byte = 0;
+
+    ck_nv_ok(nestvirt_clone_new(template, NULL, &clone, &error));
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    ck_nv_ok(nestvirt_memory_write(clone, 0x5000, &byte, 1, &error));
+    ck_nv_ok(nestvirt_template_new(clone, 0, &changed, &error));
+    nestvirt_vm_free(clone);
+    ck_assert_uint_eq(data_of(changed), data_of(template) - 4096);
+    ck_nv_ok(nestvirt_template_write(changed, template, file, &error));
+    ck_nv_ok(nestvirt_template_open(host, file, 0, template, &opened, &error));
+    ck_assert_uint_eq(data_of(opened), data_of(changed));
+    nestvirt_template_free(changed);
+    ck_nv_ok(nestvirt_clone_new(opened, NULL, &clone, &error));
+    nestvirt_template_free(opened);
+    ck_nv_ok(nestvirt_vm_build(clone, &error));
+    byte = 1;
+    ck_nv_ok(nestvirt_memory_read(clone, 0x5000, &byte, 1, &error));
+    ck_assert_uint_eq(byte, 0);
+    nestvirt_vm_free(clone);
+}
+END_TEST
+
+/*
+ * A clone that touches memory where its template has none makes the kernel put pages of zeroes
+ * there, for all. Files of the template do not become larger by that.
+ */
+START_TEST(test_hostile_touched_holes)
+{
+    struct nestvirt_vm *clone;
+    uint8_t *zeroes = calloc(1, NV_MIB(1));
+    uint64_t count = peek_u64(64);
+
+    ck_assert_ptr_nonnull(zeroes);
+    ck_assert_uint_eq(count, 1);
+    ck_nv_ok(nestvirt_clone_new(template, NULL, &clone, &error));
+    ck_nv_ok(nestvirt_memory_write(clone, 0x10000, zeroes, NV_MIB(1), &error));
+    nestvirt_vm_free(clone);
+    ck_nv_ok(nestvirt_template_write(template, NULL, file, &error));
+    ck_assert_uint_eq(peek_u64(64), count);
+    ck_assert_uint_eq(peek_u64(machine_at() + peek_u64(56)), 0x5000);
+    ck_nv_ok(try_open(&error));
+    free(zeroes);
+}
+END_TEST
 
 /* What a template holds is what its base and the changes hold together. */
 START_TEST(test_data_with_base)
@@ -391,9 +618,15 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_fault_04_cut_off);
     tcase_add_test(tcase, test_damaged);
     tcase_add_test(tcase, test_foreign);
+    tcase_add_test(tcase, test_hostile_machine);
+    tcase_add_test(tcase, test_hostile_machine_with_timer);
     tcase_add_test(tcase, test_hostile_identity);
     tcase_add_test(tcase, test_hostile_more_than_the_host_has);
     tcase_add_test(tcase, test_hostile_list_of_a_hole);
+    tcase_add_test(tcase, test_hostile_holes_as_data);
+    tcase_add_test(tcase, test_zeroes_as_data);
+    tcase_add_test(tcase, test_hostile_touched_holes);
+    tcase_add_test(tcase, test_zeroes_over_base);
     tcase_add_test(tcase, test_data_with_base);
     tcase_add_test(tcase, test_write_over_itself);
     return suite;

@@ -6,7 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/util.h"
 #include "fake_kvm.h"
+#include "state/template.h"
 #include "support.h"
 #include "vm/vm.h"
 
@@ -376,6 +378,89 @@ START_TEST(test_cr8_without_chip)
 }
 END_TEST
 
+/*
+ * A vCPU that halts for good exists only without an interrupt chip, and when all have, the VM has
+ * ended: from such a state nobody would ever run, nor end.
+ */
+START_TEST(test_hostile_halted)
+{
+    struct nestvirt_vm *plain = fake_kvm_vm(host, 0, NESTVIRT_CHIP_NONE, 2);
+    struct nestvirt_vm *manual = fake_kvm_vm(host, NESTVIRT_VM_MANUAL_VCPUS, NESTVIRT_CHIP_NONE, 2);
+    struct nestvirt_vm *of[] = { plain, manual, vm };
+    struct nestvirt_vm *clone;
+
+    ck_nv_ok(nestvirt_vm_build(plain, &error));
+    ck_nv_ok(nestvirt_vm_build(manual, &error));
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    for (size_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < 2; k++) {
+            of[i]->group.vcpus[k].is_halted = true;
+            ck_nv_ok(nestvirt_template_new(of[i], 0, &template, &error));
+            of[i]->group.vcpus[k].is_halted = k == 0 && i == 0;
+            clone = clone_of(template);
+            if (k == 0 && i == 0)
+                ck_nv_ok(nestvirt_vm_build(clone, &error));
+            else
+                ck_nv_fails_with(nestvirt_vm_build(clone, &error), NESTVIRT_E_BAD_STATE, "halted");
+            ck_assert_int_eq(nestvirt_vm_free(clone), 0);
+            ck_assert_int_eq(nestvirt_template_free(template), 0);
+        }
+    }
+    template = NULL;
+    ck_assert_int_eq(nestvirt_vm_free(plain), 0);
+    ck_assert_int_eq(nestvirt_vm_free(manual), 0);
+}
+END_TEST
+
+/* KVM takes from its host what it lets no guest do: to run VMs of its own where CPUID has none. */
+START_TEST(test_hostile_nested)
+{
+    static const struct {
+        uint64_t efer, cr4;
+    } rows[] = { { 1 << 12, 0 }, { 0, 1 << 13 } };
+    struct nestvirt_sregs sregs;
+    struct nestvirt_vcpu *vcpu;
+    struct nestvirt_vm *clone;
+
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_nv_ok(nestvirt_vm_get_vcpu(vm, 1, &vcpu, &error));
+    nestvirt_sregs_init(&sregs, sizeof(sregs));
+    ck_nv_ok(nestvirt_vcpu_get_sregs(vcpu, &sregs, &error));
+    for (size_t i = 0; i < NV_ARRAY_SIZE(rows); i++) {
+        sregs.efer = rows[i].efer;
+        sregs.cr4 = rows[i].cr4;
+        ck_nv_ok(nestvirt_vcpu_set_sregs(vcpu, &sregs, &error));
+        ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
+        clone = clone_of(template);
+        ck_nv_fails_with(nestvirt_vm_build(clone, &error), NESTVIRT_E_BAD_STATE, "SVM or VMX");
+        ck_assert_int_eq(nestvirt_vm_free(clone), 0);
+        ck_assert_int_eq(nestvirt_template_free(template), 0);
+        template = NULL;
+    }
+}
+END_TEST
+
+/* The same by a register of the list, where EFER is not: it is one of those of KVM_GET_SREGS. */
+START_TEST(test_hostile_efer_in_list)
+{
+    static const uint8_t sysenter[12] = { 0x74, 1, 0, 0, 0x34, 0x12 };
+    struct nestvirt_vcpu *vcpu;
+    struct nestvirt_vm *clone;
+    uint8_t *at;
+
+    ck_nv_ok(nestvirt_vm_build(vm, &error));
+    ck_nv_ok(nestvirt_vm_get_vcpu(vm, 1, &vcpu, &error));
+    ck_nv_ok(nestvirt_vcpu_set_msr(vcpu, 0x174, 0x1234, &error));
+    ck_nv_ok(nestvirt_template_new(vm, 0, &template, &error));
+    at = memmem(template->machine.bytes, template->machine.length, sysenter, sizeof(sysenter));
+    ck_assert_ptr_nonnull(at);
+    nv_put_le32(at, 0xc0000080);
+    clone = clone_of(template);
+    ck_nv_fails(nestvirt_vm_build(clone, &error), NESTVIRT_E_BAD_STATE);
+    ck_assert_int_eq(nestvirt_vm_free(clone), 0);
+}
+END_TEST
+
 /* A start that fails can be tried again. */
 START_TEST(test_fault_of_clock)
 {
@@ -410,6 +495,9 @@ Suite *nv_test_suite(void)
     tcase_add_test(tcase, test_lesser_host);
     tcase_add_test(tcase, test_other_tsc);
     tcase_add_test(tcase, test_cr8_without_chip);
+    tcase_add_test(tcase, test_hostile_halted);
+    tcase_add_test(tcase, test_hostile_nested);
+    tcase_add_test(tcase, test_hostile_efer_in_list);
     tcase = support_case(suite, "faults", 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_faults_of_saving);
