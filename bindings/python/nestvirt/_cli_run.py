@@ -265,7 +265,7 @@ def _tell(result: Result, runner: Runner, options: argparse.Namespace) -> int:
     if runner.is_timed_out:
         text = f"stopped, for it ran {options.timeout:g} s"
     if not options.quiet or not (good or result.reason is ResultReason.GUEST_EXIT):
-        print(f"nestvirt: the guest ended by {text}", file=sys.stderr)
+        print(f"nestvirt: the guest ended: {text}", file=sys.stderr)
     if runner.is_timed_out:
         return _TIMED_OUT
     if result.reason is ResultReason.GUEST_EXIT:
