@@ -186,8 +186,10 @@ static void print_fit(struct nestvirt_report *report, const char *when, uint32_t
 static void print_plan(struct nestvirt_report *report, const struct nestvirt_plan_config *config,
                        const struct nestvirt_plan *plan)
 {
-    printf("%u VMs of %llu MiB and %u vCPUs, %u devices each\n", config->vms,
-           (unsigned long long)config->memory_size >> 20, config->vcpus, config->devices);
+    printf("%u VM%s of %llu MiB and %u vCPU%s, %u device%s each\n", config->vms,
+           config->vms == 1 ? "" : "s", (unsigned long long)config->memory_size >> 20,
+           config->vcpus, config->vcpus == 1 ? "" : "s", config->devices,
+           config->devices == 1 ? "" : "s");
     print_fit(report, "if they use hardly any memory", plan->idle, plan->idle_vms,
               plan->idle_limit);
     print_fit(report, "if they use all their memory", plan->touched, plan->touched_vms,

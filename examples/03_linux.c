@@ -355,7 +355,7 @@ static int report(const struct nestvirt_vm_result *result)
         fprintf(stderr, "\n");
         return 1;
     default:
-        fprintf(stderr, "error: the guest ended by %s\n", nestvirt_vm_result_name(result->reason));
+        fprintf(stderr, "error: the guest ended: %s\n", nestvirt_vm_result_name(result->reason));
         return 1;
     }
 }

@@ -211,19 +211,22 @@ static void note_point(void)
     };
 }
 
-static void show_progress(const char *what)
+static void show_progress(bool is_filling)
 {
     const double seconds = (double)(now_ns() - start_ns) / 1e9;
     struct nestvirt_ksm_stats ksm;
+    char rate[32] = "";
 
     if (wanted.is_quiet)
         return;
     nestvirt_ksm_stats_init(&ksm, sizeof(ksm));
     nestvirt_ksm_get_stats(&ksm, NULL);
+    if (is_filling)
+        snprintf(rate, sizeof(rate), ", %.0f/s", fleet.count / seconds);
     fprintf(stderr,
-            "%7.1f s  %s %u VMs, %u busy, %.0f/s, %" PRIu64 " MiB taken, %" PRIu64
+            "%7.1f s  %s %u VMs, %u busy%s, %" PRIu64 " MiB taken, %" PRIu64
             " MiB left, KSM saves %" PRIu64 " MiB",
-            seconds, what, fleet.count, fleet.busy, fleet.count / seconds,
+            seconds, is_filling ? "started" : "holding", fleet.count, fleet.busy, rate,
             taken(look_at_memory()) >> 20, look_at_memory() >> 20, ksm.pages_sharing >> 8);
     queue_show(stderr);
     fputc('\n', stderr);
@@ -251,12 +254,12 @@ static void fill(char *limit, size_t size)
         if (fleet.count % wanted.step == 0)
             note_point();
         if (now_ns() - shown_ns > PROGRESS_NS) {
-            show_progress("started");
+            show_progress(true);
             shown_ns = now_ns();
         }
     }
     note_point();
-    show_progress("started");
+    show_progress(true);
 }
 
 static void nap(uint64_t ns)
@@ -283,7 +286,7 @@ static void hold(void)
 {
     for (uint64_t i = 0; i < wanted.hold && !was_interrupted; i++) {
         nap(1000000000);
-        show_progress("holding");
+        show_progress(false);
     }
 }
 
@@ -385,7 +388,7 @@ int main(int argc, char **argv)
     fill(limit, sizeof(limit));
     seconds = (double)(now_ns() - start_ns) / 1e9;
     ran = wait_for_all();
-    if (wanted.hold > 0)
+    if (wanted.hold > 0 && !was_interrupted)
         queue_start();
     hold();
     look_at_all(&full);

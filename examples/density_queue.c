@@ -52,14 +52,18 @@ void queue_show(FILE *file)
 
 void queue_print_text(FILE *file)
 {
+    static const char *const heads[] = {
+        [NESTVIRT_WEIGHT_COUNT] = "how many waits for a CPU",
+        [NESTVIRT_WEIGHT_TIME] = "how much time was spent in waits for a CPU",
+    };
     char text[TEXT_SIZE];
+    uint32_t last = NESTVIRT_WEIGHT_TIME;
 
-    for (uint32_t weight = NESTVIRT_WEIGHT_COUNT; weight <= NESTVIRT_WEIGHT_TIME; weight++)
-        if (observer &&
-            nestvirt_observer_get_text(observer, NULL, weight, text, sizeof(text), NULL) >= 0)
-            fprintf(file, "%s waits for a CPU\n%s",
-                    weight == NESTVIRT_WEIGHT_COUNT ? "how many" : "how much time was spent in",
-                    text);
+    if (observer && nestvirt_observer_get_reason(observer)[0]) /* totals have no two sides */
+        last = NESTVIRT_WEIGHT_COUNT;
+    for (uint32_t weight = NESTVIRT_WEIGHT_COUNT; observer && weight <= last; weight++)
+        if (nestvirt_observer_get_text(observer, NULL, weight, text, sizeof(text), NULL) >= 0)
+            fprintf(file, "%s\n%s", heads[weight], text);
 }
 
 void queue_print_json(FILE *file)

@@ -7,7 +7,8 @@
 
 int nv_probe_open(struct nv_probe **ret_probe, struct nestvirt_error **ret_error)
 {
-    return nv_fail(ret_error, -ENOTSUP, "BPF program", "build with -Dbpf=enabled",
+    return nv_fail(ret_error, -ENOTSUP, "BPF program",
+                   "install clang and libbpf-dev, then build with -Dbpf=enabled",
                    "this build of the library is without it");
 }
 

@@ -30,11 +30,14 @@ stop_ticker() {
     fi
 }
 
+# last_line: prints what the log ends with; of a line written over by the next, as apt does, the last.
+last_line() { tail -n 1 "$step_log" | tr '\r' '\n' | grep . | tail -n 1 | cut -c 1-70 || true; }
+
 # tick LABEL: tells every few seconds how long it has taken, and the last line of the log.
 tick() {
     local start=$SECONDS pause=2
     while sleep "$pause" && kill -0 $$ 2>/dev/null; do
-        say "$1: $(elapsed "$start") $(tail -n 1 "$step_log" | tr '\r' '\n' | tail -n 1 | cut -c 1-70)"
+        say "$1: $(elapsed "$start") $(last_line)"
         pause=5
     done
 }

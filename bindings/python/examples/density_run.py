@@ -104,7 +104,7 @@ class Progress:
         rate = f", {self.vms / self.seconds:,.0f}/s" if self.phase == "started" and self.seconds else ""
         waits = f", waits p50 {self.p50_ns / 1e6:.3f} p99 {self.p99_ns / 1e6:.3f} ms" if self.p99_ns else ""
         return (f"{self.seconds:6.1f} s  {self.phase} {self.vms:,} VMs, {self.busy:,} busy{rate}{waits}, "
-                f"{self.taken >> 20:,} MiB taken, {self.left >> 20:,} left")
+                f"{self.taken >> 20:,} MiB taken, {self.left >> 20:,} MiB left")
 
 
 Tell = Callable[[Progress], Any]
@@ -383,7 +383,7 @@ class Experiment:
 
     def hold(self) -> None:
         """Keeps all of them for as long as was asked."""
-        if self.options.hold and self.observer:
+        if self.options.hold and self.observer and not self.is_over():
             self.observer.start()  # Counts from here on.
         end = time.monotonic() + self.options.hold
         while time.monotonic() < end and not self.is_over():

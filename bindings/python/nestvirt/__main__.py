@@ -15,8 +15,8 @@ _WRONG = 2  # The status for a wrong command line, as argparse's own.
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m nestvirt", description="Virtual machines of libnestvirt from the command line.",
-        epilog="Each command has a help of its own: python -m nestvirt run --help")
+        prog="python3 -m nestvirt", description="Virtual machines of libnestvirt from the command line.",
+        epilog="Each command has a help of its own: python3 -m nestvirt run --help")
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION_MAJOR}.{VERSION_MINOR}."
                         f"{VERSION_MICRO}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

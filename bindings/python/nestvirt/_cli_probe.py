@@ -71,7 +71,8 @@ def _main(options: argparse.Namespace) -> int:
             if options.json:
                 print(json.dumps(_plan_dict(plan), indent=2))
             else:
-                print(f"{vms} VMs of {amount(memory)} and {vcpus} vCPUs, {devices} devices each\n")
+                print(f"{_count(vms, 'VM')} of {amount(memory)} and {_count(vcpus, 'vCPU')}, "
+                      f"{_count(devices, 'device')} each\n")
                 _print_plan(report, plan)
         elif options.json:
             _print_json(report)
@@ -101,6 +102,10 @@ def _print_json(report: Report) -> None:
               "value": item.value, "reason": item.reason, "source": item.source, "remedy": item.remedy,
               "number": item.number} for item in report]
     print(json.dumps({"version": version(), "items": items}, indent=2))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _vms(count: Optional[int]) -> str:

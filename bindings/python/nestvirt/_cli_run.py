@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
         description="Boots Linux in a virtual machine. Its console is this terminal: every key goes to the guest "
         "but Ctrl-], which presses its power button, and stops it when pressed again. So do SIGINT and SIGTERM.",
         epilog="DEVICE properties: more words may follow, as in --disk data.img,read_only,serial=abc; "
-        "python -m nestvirt probe --devices lists them. "
+        "python3 -m nestvirt probe --devices lists them. "
         "Status: 0 if the guest reset or powered off, its own code if it wrote one to port 0x501, 124 if the time "
         "was over, 1 if it failed or was stopped, 2 for a wrong command line.")
     _add_machine(parser)
@@ -265,7 +265,7 @@ def _tell(result: Result, runner: Runner, options: argparse.Namespace) -> int:
     if runner.is_timed_out:
         text = f"stopped, for it ran {options.timeout:g} s"
     if not options.quiet or not (good or result.reason is ResultReason.GUEST_EXIT):
-        print(f"nestvirt: the guest ended by {text}", file=sys.stderr)
+        print(f"nestvirt: the guest ended: {text}", file=sys.stderr)
     if runner.is_timed_out:
         return _TIMED_OUT
     if result.reason is ResultReason.GUEST_EXIT:

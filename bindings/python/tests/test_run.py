@@ -88,12 +88,12 @@ class Run(Base):
         self.assertEqual((done.returncode, done.stdout), (4, "rhello q"), done.stderr)
         self.assertEqual(done.stderr, "nestvirt: reading and unpacking echo\n"
                          "nestvirt: waiting for the guest's first output\n"
-                         "nestvirt: the guest ended by guest exit, code 4\n")
+                         "nestvirt: the guest ended: guest exit, code 4\n")
 
     def test_the_end_of_the_input_is_not_that_of_the_guest(self) -> None:
         done = self.run_it("echo", "--timeout", "1", given="abc")
         self.assertEqual((done.returncode, done.stdout), (124, "rabc"), done.stderr)
-        self.assertIn("the guest ended by stopped, for it ran 1 s\n", done.stderr)
+        self.assertIn("the guest ended: stopped, for it ran 1 s\n", done.stderr)
 
     def test_nothing_is_lost_at_the_end(self) -> None:
         for _ in range(5):
@@ -126,7 +126,7 @@ class Run(Base):
                         process.send_signal(number)
                 _, errors = process.communicate(timeout=support.SECONDS)
             self.assertEqual(process.returncode, 1, errors)
-            self.assertIn(b"the guest ended by stopped by caller\n", errors)
+            self.assertIn(b"the guest ended: stopped by caller\n", errors)
 
     def test_errors_are_one_sentence(self) -> None:
         (self.folder / "text").write_bytes(b"this is no kernel\n" * 300)
@@ -224,7 +224,7 @@ class Terminal(Base):
         time.sleep(0.3)
         os.write(self.master, ESCAPE)
         self.assertEqual(self.end(), 1)
-        self.assertIn(b"the guest ended by stopped by caller", self.seen)
+        self.assertIn(b"the guest ended: stopped by caller", self.seen)
         self.assertEqual(self.mode(), self.before)
 
     def test_signals_put_the_mode_back(self) -> None:
@@ -262,7 +262,7 @@ class Terminal(Base):
         self.assertEqual(self.end(), 124)
         self.assertRegex(self.seen, rb"\r\x1b\[K[|/\\-] waiting for the guest's first output  \d\.\d s")
         last = self.seen.rindex(b"waiting for")
-        self.assertRegex(self.seen[last:], rb"(?s)s\r\x1b\[K.*the guest ended by stopped, for it ran 2 s")
+        self.assertRegex(self.seen[last:], rb"(?s)s\r\x1b\[K.*the guest ended: stopped, for it ran 2 s")
 
 
 if __name__ == "__main__":
