@@ -78,6 +78,10 @@ class LibraryError(Error):
     """libnestvirt cannot be used: not found, or of another major version."""
 
 
+for _class in (Error, StateError, BusyError, UnsupportedError, NotFoundError, ExistsError, AccessError, WaitTimeout,
+               InvalidVMError, HandlerError, LibraryError):
+    _class.__module__ = "nestvirt"  # Where programs find them, and what tracebacks should say.
+
 _CLASSES: Dict[int, Type[Error]] = {
     -_errno.EALREADY: StateError,
     -_errno.EDEADLK: StateError,

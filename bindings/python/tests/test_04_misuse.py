@@ -2,8 +2,10 @@
 """04: every misuse of the interface is an error with its code, and changes nothing."""
 
 import errno
+import pickle
 import tempfile
 import threading
+import traceback
 from functools import partial
 from typing import Any, Callable, List, Tuple
 
@@ -219,6 +221,13 @@ class Closed(support.Case):
         vm.start()
         self.assertEqual(vm.wait(support.SECONDS).exit_code, 5)
         self.assertEqual([error.code for error in seen], [-errno.EDEADLK] * 4)
+
+    def test_names_of_exceptions(self) -> None:
+        for one in vars(nestvirt).values():
+            if isinstance(one, type) and issubclass(one, nestvirt.Error):
+                self.assertEqual(traceback.format_exception_only(one, one(-errno.EBUSY, "text")),
+                                 [f"nestvirt.{one.__name__}: text\n"])
+                self.assertEqual(str(pickle.loads(pickle.dumps(one(-errno.EBUSY, "text")))), "text")
 
     def test_close_within_a_log_sink(self) -> None:
         vm = self.make(guests.EXIT_CODE)
