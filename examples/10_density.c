@@ -303,6 +303,11 @@ static void print_text(const char *text)
     putchar('"');
 }
 
+static const char *truth(bool is_true)
+{
+    return is_true ? "true" : "false";
+}
+
 static void print_points(void)
 {
     printf("\"points\":[");
@@ -318,9 +323,10 @@ static void print_result(const struct look *full, uint32_t ran, double seconds, 
     const uint32_t vms = fleet.count ? fleet.count : 1;
 
     printf("{\"program\":\"10_density\",\"vms\":%u,\"asked\":%" PRIu64 ",\"ran\":%u,\"busy\":%u,"
-           "\"memory_size\":%" PRIu64 ",\"interrupted\":%s,\"limit\":",
-           fleet.count, wanted.count, ran, fleet.busy, wanted.memory,
-           was_interrupted ? "true" : "false");
+           "\"memory_size\":%" PRIu64 ",\"template\":%s,\"shared_loop\":%s,\"ksm\":%s,"
+           "\"interrupted\":%s,\"limit\":",
+           fleet.count, wanted.count, ran, fleet.busy, wanted.memory, truth(wanted.has_template),
+           truth(wanted.has_loop), truth(wanted.is_mergeable), truth(was_interrupted));
     print_text(limit);
     printf(",\"seconds\":%.3f,\"create_p50_ns\":%" PRIu64 ",\"create_p99_ns\":%" PRIu64
            ",\"memory\":%" PRIu64 ",\"memory_per_vm\":%" PRIu64 ",\"resident\":%" PRIu64

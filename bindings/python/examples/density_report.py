@@ -104,7 +104,8 @@ def merge(workers: List[Result], options: Options) -> Result:
     merged: Result = {"program": "density.py", **{name: sum(result[name] for result in results) for name in SUMS}}
     times = [time for result in results for time in result["creations_ns"]]
     merged.update(
-        asked=options.count * len(workers), memory_size=options.memory,
+        asked=options.count * len(workers), memory_size=options.memory, template=options.template,
+        shared_loop=options.shared_loop, ksm=options.ksm,
         interrupted=any(result["interrupted"] for result in results),
         limit="; ".join(f"{result['worker']}: {result['limit']}" for result in results if result["limit"]),
         seconds=max((result["seconds"] for result in results), default=0.0),

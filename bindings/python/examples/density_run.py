@@ -397,7 +397,9 @@ class Experiment:
         vms, times = len(self.fleet.vms), self.fleet.creations_ns
         return {
             "program": "density.py", "vms": vms, "asked": self.options.count, "ran": ran, "busy": self.fleet.busy,
-            "memory_size": self.options.memory, "interrupted": self.is_over(), "limit": limit,
+            "memory_size": self.options.memory, "template": self.options.template,
+            "shared_loop": self.options.shared_loop, "ksm": self.options.ksm,
+            "interrupted": self.is_over(), "limit": limit,
             "seconds": round(seconds, 3), "create_p50_ns": percentile(times, 50),
             "create_p99_ns": percentile(times, 99), "memory": self.taken(full.available),
             "memory_per_vm": self.taken(full.available) // max(vms, 1), "resident": full.resident,

@@ -73,7 +73,7 @@ class Density(support.Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         result = json.loads(done.stdout)
         asked = {"program": "density.py", "vms": 20, "asked": 20, "ran": 20, "busy": 2, "memory_size": 64 << 20,
-                 "interrupted": False, "limit": ""}
+                 "template": False, "shared_loop": False, "ksm": False, "interrupted": False, "limit": ""}
         self.assertEqual({key: result[key] for key in asked}, asked)
         self.assertEqual([point["vms"] for point in result["points"]], [7, 14, 20])
         self.assertLessEqual(result["descriptors"], 3 * 20 + 4)
@@ -106,6 +106,7 @@ class Density(support.Case):
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
             result = json.loads(output.read_text(encoding="utf-8"))
         self.assertEqual((result["vms"], result["ran"], result["busy"], result["limit"]), (30, 30, 12, ""))
+        self.assertEqual((result["template"], result["shared_loop"], result["ksm"]), (True, True, False))
 
     def test_ctrl_c(self) -> None:
         former = self.ksm()
