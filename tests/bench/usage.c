@@ -3,6 +3,7 @@
 #include "usage.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,29 @@ static void remove_group(void)
         bench_sleep(SETTLE_NS);
 }
 
+/* Removes the group when all processes of this program have ended, in whatever way. */
+static void start_guardian(void)
+{
+    int ends[2];
+    pid_t guardian;
+    char byte;
+
+    bench_need(pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0, "a pipe");
+    guardian = fork();
+    bench_need(guardian < 0 ? -errno : 0, "a process");
+    if (guardian > 0) {
+        close(ends[0]);
+        return;
+    }
+    setsid(); /* what ends the program does not end this */
+    dup2(ends[0], STDIN_FILENO);
+    close_range(STDIN_FILENO + 1, ~0u, 0);
+    while (read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR)
+        ;
+    remove_group();
+    _exit(0);
+}
+
 void usage_begin(void)
 {
     static const struct {
@@ -45,6 +69,8 @@ void usage_begin(void)
         }
         rmdir(group);
     }
+    if (usage_file)
+        start_guardian();
     atexit(remove_group);
 }
 
