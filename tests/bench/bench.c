@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -240,4 +241,23 @@ void bench_need_kvm(void)
     if (fd < 0)
         bench_skip("/dev/kvm cannot be opened: load kvm_intel or kvm_amd, or join the group kvm");
     close(fd);
+}
+
+int bench_spawn(void (*run)(const void *state, int fd), const void *state, pid_t *ret_pid)
+{
+    int fds[2];
+    pid_t pid;
+
+    bench_need(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 ? -errno : 0, "socket");
+    pid = fork();
+    bench_need(pid < 0 ? -errno : 0, "fork");
+    if (pid == 0) {
+        close(fds[0]);
+        run(state, fds[1]);
+        _exit(0);
+    }
+    close(fds[1]);
+    if (ret_pid)
+        *ret_pid = pid;
+    return fds[0];
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { BENCH_SKIP = 77 }; /* exit status: the environment lacks something */
 
@@ -38,6 +39,10 @@ uint64_t bench_percentile(const struct bench_series *series, unsigned percent);
 
 /* Measurements from..to of a series, to be looked at and not to be cleared. */
 struct bench_series bench_part(const struct bench_series *series, size_t from, size_t to);
+
+/* Starts a process that does run(state, fd) and ends; returns the socket to it. ret_pid: NULL, or
+ * its ID. */
+int bench_spawn(void (*run)(const void *state, int fd), const void *state, pid_t *ret_pid);
 
 enum bench_kind {
     BENCH_COST,  /* ratio is ours / base: small is good */

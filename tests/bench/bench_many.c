@@ -118,8 +118,9 @@ static void warm(const struct contender *c)
 }
 
 /* Answers each word it reads, c or f, by the times of one more chunk. */
-static void serve(const struct contender *c, int fd)
+static void serve(const void *state, int fd)
 {
+    const struct contender *c = state;
     size_t created = 0;
     size_t freed = 0;
     struct times times;
@@ -134,23 +135,6 @@ static void serve(const struct contender *c, int fd)
             break;
     }
     _exit(0);
-}
-
-/* Starts a contender's process; returns the socket to it. */
-static int spawn(const struct contender *c)
-{
-    int fds[2];
-    pid_t pid;
-
-    bench_need(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 ? -errno : 0, "socket");
-    pid = fork();
-    bench_need(pid < 0 ? -errno : 0, "fork");
-    if (pid == 0) {
-        close(fds[0]);
-        serve(c, fds[1]);
-    }
-    close(fds[1]);
-    return fds[0];
 }
 
 static void measure_chunk(int fd, char word, struct bench_series *series)
@@ -246,7 +230,7 @@ int main(int argc, char **argv)
     if (bench_available() < AVAILABLE)
         bench_skip("2,000 VMs twice need 6 GiB of available memory: end other programs");
     for (int i = 0; i < 2; i++)
-        fds[i] = spawn(&contenders[i]);
+        fds[i] = bench_spawn(serve, &contenders[i], NULL);
     in_turns(fds, 'c', created);
     report_created(&report, created);
     in_turns(fds, 'f', freed);

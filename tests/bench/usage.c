@@ -3,14 +3,14 @@
 #include "usage.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "cgroup_guard.h"
 
 enum {
     SETTLES = 4,          /* without a group */
@@ -22,31 +22,8 @@ static const char *usage_file; /* of a control group; NULL: there is none */
 
 static void remove_group(void)
 {
-    for (int i = 0; usage_file && rmdir(group) < 0 && errno == EBUSY && i < SETTLES; i++)
-        bench_sleep(SETTLE_NS);
-}
-
-/* Removes the group when all processes of this program have ended, in whatever way. */
-static void start_guardian(void)
-{
-    int ends[2];
-    pid_t guardian;
-    char byte;
-
-    bench_need(pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0, "a pipe");
-    guardian = fork();
-    bench_need(guardian < 0 ? -errno : 0, "a process");
-    if (guardian > 0) {
-        close(ends[0]);
-        return;
-    }
-    setsid(); /* what ends the program does not end this */
-    dup2(ends[0], STDIN_FILENO);
-    close_range(STDIN_FILENO + 1, ~0u, 0);
-    while (read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR)
-        ;
-    remove_group();
-    _exit(0);
+    if (usage_file)
+        cgroup_guard_remove(group);
 }
 
 void usage_begin(void)
@@ -60,8 +37,10 @@ void usage_begin(void)
     };
     char path[128];
 
+    cgroup_guard_begin();
     for (int i = 0; i < 2; i++) {
         snprintf(group, sizeof(group), "%s/nestvirt-bench-%d", versions[i].mount, getpid());
+        bench_need(cgroup_guard_tell(group) < 0 ? -EPIPE : 0, "what removes the control group");
         snprintf(path, sizeof(path), "%s/%s", group, versions[i].usage);
         if (mkdir(group, 0755) == 0 && access(path, R_OK) == 0) {
             usage_file = versions[i].usage;
@@ -69,8 +48,6 @@ void usage_begin(void)
         }
         rmdir(group);
     }
-    if (usage_file)
-        start_guardian();
     atexit(remove_group);
 }
 
@@ -125,8 +102,11 @@ static void hear(int fd)
     bench_need(read(fd, &byte, 1) == 1 ? 0 : -EPIPE, "a contender's process");
 }
 
-static void live(const struct usage_contender *contender, int fd)
+static void live(const void *state, int fd)
 {
+    const struct usage_contender *contender = state;
+    char byte;
+
     if (contender->prepare)
         contender->prepare();
     tell(fd);
@@ -134,7 +114,8 @@ static void live(const struct usage_contender *contender, int fd)
     usage_join();
     contender->fill(contender->count);
     tell(fd);
-    pause();
+    while (read(fd, &byte, 1) < 0 && errno == EINTR) /* until it is killed, or its parent was */
+        ;
     _exit(1);
 }
 
@@ -142,26 +123,19 @@ uint64_t usage_measure(const struct usage_contender *contender)
 {
     uint64_t before;
     uint64_t after;
-    int fds[2];
     pid_t pid;
+    int fd;
 
-    bench_need(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 ? -errno : 0, "socket");
-    pid = fork();
-    bench_need(pid < 0 ? -errno : 0, "fork");
-    if (pid == 0) {
-        close(fds[0]);
-        live(contender, fds[1]);
-    }
-    close(fds[1]);
-    hear(fds[0]);
+    fd = bench_spawn(live, contender, &pid);
+    hear(fd);
     usage_settle();
     before = usage_now();
-    tell(fds[0]);
-    hear(fds[0]);
+    tell(fd);
+    hear(fd);
     usage_settle();
     after = usage_now();
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
-    close(fds[0]);
+    close(fd);
     return after > before ? (after - before) / contender->count : 0;
 }

@@ -10,13 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cgroup_guard.h"
 #include "support.h"
 
-enum { GROUPS_MAX = 16, TOLD_MAX = 256, PATH_SIZE = 256, TRIES = 500, TRY_US = 10000 };
+enum { GROUPS_MAX = 16, PATH_SIZE = 256 };
 
 static char paths[GROUPS_MAX][PATH_SIZE];
 static int count;
-static int guardian_pipe = -1;
 
 const char *cgroup_dir_mount(const char *controller)
 {
@@ -34,52 +34,9 @@ const char *cgroup_dir_mount(const char *controller)
     return found[0] ? found : NULL;
 }
 
-/* A group empties a moment after its last thread has ended. */
-static int remove_group(const char *path)
-{
-    for (int i = 0; i < TRIES; i++) {
-        if (rmdir(path) == 0 || errno == ENOENT)
-            return 0;
-        usleep(TRY_US);
-    }
-    return 1;
-}
-
-/* Waits for the end of whoever started it and clears up. Never returns. */
-static void guard(int fd)
-{
-    static char lines[TOLD_MAX][PATH_SIZE];
-    FILE *file;
-    int used = 0;
-
-    setsid(); /* what ends the test does not end this */
-    dup2(fd, STDIN_FILENO);
-    close_range(STDERR_FILENO + 1, ~0u, 0);
-    file = fdopen(STDIN_FILENO, "r");
-    for (; file && used < TOLD_MAX && fgets(lines[used], PATH_SIZE, file); used++)
-        lines[used][strcspn(lines[used], "\n")] = '\0';
-    while (used > 0)
-        remove_group(lines[--used]);
-    _exit(0);
-}
-
 void cgroup_dir_begin(void)
 {
-    int ends[2];
-    pid_t guardian;
-
-    if (guardian_pipe >= 0)
-        close(guardian_pipe); /* of the parent process */
-    guardian_pipe = -1;
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return;
-    guardian = fork();
-    if (guardian == 0) {
-        close(ends[1]);
-        guard(ends[0]);
-    }
-    close(ends[0]);
-    guardian_pipe = guardian < 0 ? -1 : ends[1];
+    cgroup_guard_begin();
 }
 
 const char *cgroup_dir_make(const char *parent, const char *name)
@@ -88,7 +45,7 @@ const char *cgroup_dir_make(const char *parent, const char *name)
 
     ck_assert_int_lt(count, GROUPS_MAX);
     snprintf(path, PATH_SIZE, "%s/nestvirt-%d-%s", parent, getpid(), name);
-    ck_assert_int_gt(dprintf(guardian_pipe, "%s\n", path), 0); /* before there is something to go */
+    ck_assert_int_eq(cgroup_guard_tell(path), 0); /* before there is something to go */
     if (mkdir(path, 0755) < 0)
         ck_abort_msg("mkdir %s: %s", path, strerror(errno));
     count++;
@@ -100,7 +57,7 @@ void cgroup_dir_remove(void)
     int left = 0;
 
     while (count > 0)
-        left += remove_group(paths[--count]);
+        left += cgroup_guard_remove(paths[--count]);
     ck_assert_int_eq(left, 0);
 }
 
