@@ -6,17 +6,25 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// Window is how often a goroutine counts in a second.
-func window() float64 {
+const (
+	speedSlice  = 50 * time.Millisecond
+	speedSlices = 10 // of each kind, by turns, in one attempt
+	speedTries  = 8  // others use the machine too
+	speedWanted = 0.9
+)
+
+// Speed is how often a goroutine counts in a second.
+func speed() float64 {
 	var count int64
 	begin := time.Now()
-	for time.Since(begin) < 20*time.Millisecond {
+	for time.Since(begin) < speedSlice {
 		for i := 0; i < 1000; i++ {
 			atomic.AddInt64(&count, 1)
 		}
@@ -61,54 +69,55 @@ func TestS12WaitsLeaveSpeed(t *testing.T) {
 	slow, inside, leave := delayed(t, host)
 	<-inside
 
-	alone, waiting := 0.0, 0.0
-	for round := 0; round < 5 || (round < 100 && waiting < 0.9*alone); round++ { // others use the machine too
-		alone = best(alone, window())
-		var group sync.WaitGroup
-		ctx, cancel := context.WithCancel(context.Background())
-		begin := func(call func()) {
-			group.Add(1)
-			go func() { defer group.Done(); call() }()
-		}
-		for i := 0; i < 20; i++ {
-			begin(func() { idle.Wait(ctx) })
-		}
-		paused := make(chan bool)
-		begin(func() { defer close(paused); slow.Pause() })
-		begin(func() { vcpu.Run(&Exit{}) })
-		time.Sleep(5 * time.Millisecond)
-		waiting = best(waiting, window())
-		cancel()
-		must(t, vcpu.Cancel())
-		for isPaused := false; !isPaused; {
-			select {
-			case leave <- true:
-			case <-inside:
-			case <-paused:
-				isPaused = true
+	share := func() float64 {
+		var alone, beside []float64
+		for i := 0; i < speedSlices; i++ {
+			alone = append(alone, speed())
+			var group sync.WaitGroup
+			ctx, cancel := context.WithCancel(context.Background())
+			begin := func(call func()) {
+				group.Add(1)
+				go func() { defer group.Done(); call() }()
 			}
+			for i := 0; i < 20; i++ {
+				begin(func() { idle.Wait(ctx) })
+			}
+			paused := make(chan bool)
+			begin(func() { defer close(paused); slow.Pause() })
+			begin(func() { vcpu.Run(&Exit{}) })
+			time.Sleep(speedSlice) // until all of them wait: a call may keep the processor for 10 ms before Go takes it away
+			beside = append(beside, speed())
+			cancel()
+			must(t, vcpu.Cancel())
+			for isPaused := false; !isPaused; {
+				select {
+				case leave <- true:
+				case <-inside:
+				case <-paused:
+					isPaused = true
+				}
+			}
+			group.Wait()
+			wantState(t, slow, StatePaused)
+			must(t, slow.Resume())
+			<-inside
 		}
-		group.Wait()
-		wantState(t, slow, StatePaused)
-		must(t, slow.Resume())
-		<-inside
+		return medianOf(beside) / medianOf(alone)
 	}
-	wantSpeed(t, alone, waiting)
+	var shares []float64
+	for len(shares) < speedTries {
+		shares = append(shares, share())
+		if shares[len(shares)-1] >= speedWanted {
+			t.Logf("a goroutine keeps %.2f of its speed beside calls that wait", shares[len(shares)-1])
+			return
+		}
+	}
+	t.Errorf("a goroutine keeps too little of its speed beside calls that wait: %.2f", shares)
 }
 
-func wantSpeed(t *testing.T, alone, waiting float64) {
-	t.Helper()
-	t.Logf("%.3g counts a second alone, %.3g beside calls that wait", alone, waiting)
-	if waiting < 0.9*alone {
-		t.Errorf("a goroutine keeps %.0f%% of its speed", waiting/alone*100)
-	}
-}
-
-func best(a, b float64) float64 {
-	if a > b {
-		return a
-	}
-	return b
+func medianOf(values []float64) float64 {
+	sort.Float64s(values)
+	return values[len(values)/2]
 }
 
 // Fifty waits hold no thread.
