@@ -42,6 +42,11 @@ int support_is_valgrind(void)
     return preload && strstr(preload, "valgrind");
 }
 
+uint32_t support_rounds(uint32_t count)
+{
+    return support_is_valgrind() ? (count + 19) / 20 : count;
+}
+
 void support_skip(const char *reason)
 {
     printf("SKIP: %s\n", reason);

@@ -135,13 +135,35 @@ warn_system() {
         fail "libnestvirt runs on x86_64 so far, and this is $(uname -m); remedy: use an x86_64 machine"
 }
 
-# prepare_build FOLDER OPTION...: configures a build folder, anew if there is one, and builds.
+# suite_targets FOLDER SUITE: prints what the tests of a suite need built, but for those that are scripts.
+suite_targets() {
+    python3 - "$@" <<'END'
+import json, os, subprocess, sys
+
+folder, suite = sys.argv[1:]
+command = ["meson", "introspect", "--tests", "--targets", folder]
+known = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+needed = set()
+for test in known["tests"]:
+    if "libnestvirt:" + suite in test["suite"] and "libnestvirt:script" not in test["suite"]:
+        needed.update(test["depends"])
+for target in known["targets"]:
+    if target["id"] in needed:
+        print(*(os.path.relpath(file, os.path.abspath(folder)) for file in target["filename"]), sep="\n")
+END
+}
+
+# prepare_build FOLDER OPTION...: configures a build folder, anew if there is one, and builds; with
+# build_only=SUITE in the environment only what suite_targets tells.
 prepare_build() {
-    local folder=$1 again=()
+    local folder=$1 again=() targets=()
     shift
     if [[ -f $folder/meson-private/coredata.dat ]]; then
         again=(--reconfigure)
     fi
-    run_step "configuring $folder" meson setup "${again[@]}" "$folder" "$@" &&
-        run_step "building $folder" ninja -C "$folder"
+    run_step "configuring $folder" meson setup "${again[@]}" "$folder" "$@" || return
+    if [[ -n ${build_only:-} ]]; then
+        mapfile -t targets < <(suite_targets "$folder" "$build_only")
+    fi
+    run_step "building $folder" ninja -C "$folder" "${targets[@]}"
 }

@@ -320,12 +320,13 @@ END_TEST
  */
 START_TEST(test_hostile_27_blk_reset_in_flight)
 {
-    enum { ROUNDS = 10000, EACH = 20, LENGTH = 4096 };
+    enum { EACH = 20, LENGTH = 4096 };
+    const uint32_t rounds = support_rounds(10000);
     bool was_busy = false;
 
     blk_setup((enum blk_mode)_i);
     blk_begin();
-    for (int round = 0; round < ROUNDS; round++) {
+    for (uint32_t round = 0; round < rounds; round++) {
         uint64_t area = blk_buffer(LENGTH, 0x33);
 
         for (int i = 0; i < EACH; i++)
@@ -354,7 +355,7 @@ START_TEST(test_hostile_28_blk_queue_off_in_flight)
     blk_setup((enum blk_mode)_i);
     blk_set("queues", 2);
     blk_begin();
-    for (int round = 0; round < 500; round++) {
+    for (uint32_t round = 0; round < support_rounds(500); round++) {
         uint64_t area = blk_buffer(4096, 0x33);
         uint64_t status;
 

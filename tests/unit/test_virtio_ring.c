@@ -74,6 +74,8 @@ START_TEST(test_wrap)
     static const uint32_t sizes[] = { 4, 64, 1024 };
 
     for (size_t i = 0; i < NV_ARRAY_SIZE(sizes); i++) {
+        if (support_is_valgrind() && i != (size_t)_i % NV_ARRAY_SIZE(sizes))
+            continue; /* one of them for each set of features */
         start_with(features_of(_i), 0, sizes[i]);
         for (uint32_t serial = 0; serial < 66000; serial++)
             send_one(serial, (_i & 2) && serial % 3);
@@ -195,13 +197,14 @@ static uint32_t random_next(uint32_t *seed)
 /* Wherever the driver's event is, at the wrap too: an interrupt comes exactly when it is passed. */
 START_TEST(test_hostile_32_event_index)
 {
+    const uint32_t rounds = support_rounds(60000);
     uint64_t interrupts = 0;
     uint32_t seed = 7;
     uint16_t used = 0;
 
     start_with(NV_VIRTIO_F_EVENT_IDX, 0, 64);
     guest.has_no_interrupt = true; /* the test sets the event itself */
-    for (int round = 0; round < 60000; round++) {
+    for (uint32_t round = 0; round < rounds; round++) {
         unsigned count = 1 + random_next(&seed) % 5;
         uint16_t event = (uint16_t)(random_next(&seed) % 4 ? used + random_next(&seed) % 8 - 2
                                                            : random_next(&seed));
@@ -216,9 +219,9 @@ START_TEST(test_hostile_32_event_index)
         while (guest_used(&guest, 0, NULL, NULL))
             ;
         if (guest_interrupts(&guest) != interrupts)
-            ck_abort_msg("round %d: used %u, event %u", round, used, event);
+            ck_abort_msg("round %u: used %u, event %u", round, used, event);
     }
-    ck_assert_uint_gt(interrupts, 10000);
+    ck_assert_uint_gt(interrupts, rounds / 6);
     ck_assert_uint_eq(guest_used_index(&guest, 0), used);
 }
 END_TEST

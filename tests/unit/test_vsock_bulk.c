@@ -50,8 +50,6 @@ static uint8_t pattern(uint64_t offset)
     return (uint8_t)(offset * 31 + offset / 4096);
 }
 
-enum { LARGE = 16 * 1024 * 1024 };
-
 START_TEST(test_16_mib_to_the_guest)
 {
     static uint8_t chunk[65536];
@@ -59,15 +57,16 @@ START_TEST(test_16_mib_to_the_guest)
     int fd = vs_connect_guest(listener, VS_GUEST_PORT);
     struct nv_vsock_header header = vs_header(NV_VSOCK_CREDIT_UPDATE);
     static struct vs_packet packet;
+    const uint64_t large = NV_MIB(support_rounds(16));
     uint64_t sent = 0;
     uint64_t got = 0;
 
-    while (got < LARGE) {
+    while (got < large) {
         ssize_t done;
 
         for (uint32_t i = 0; i < sizeof(chunk); i++)
             chunk[i] = pattern(sent + i);
-        done = send(fd, chunk, NV_MIN(sizeof(chunk), LARGE - sent), MSG_DONTWAIT | MSG_NOSIGNAL);
+        done = send(fd, chunk, NV_MIN(sizeof(chunk), large - sent), MSG_DONTWAIT | MSG_NOSIGNAL);
         sent += done > 0 ? (uint64_t)done : 0;
         while (got < sent && vs_rx_within(&packet, vs_guest.loop ? 1000 : 0)) {
             ck_assert(packet.header.op == NV_VSOCK_RW ||
@@ -82,7 +81,7 @@ START_TEST(test_16_mib_to_the_guest)
             vs_tx(&header, NULL, 0);
         }
     }
-    ck_assert_uint_eq(guest_get_u64(&vs_guest, "rx_bytes"), LARGE);
+    ck_assert_uint_eq(guest_get_u64(&vs_guest, "rx_bytes"), large);
     close(fd);
     close(listener);
 }
@@ -95,14 +94,15 @@ START_TEST(test_16_mib_to_the_host)
     int listener = vs_listen(VS_PORT);
     int fd = vs_connect_guest(listener, VS_GUEST_PORT);
     struct nv_vsock_header header = vs_header(NV_VSOCK_RW);
+    const uint64_t large = NV_MIB(support_rounds(16));
     uint64_t sent = 0;
     uint64_t got = 0;
     uint32_t forwarded = 0;
 
-    while (got < LARGE) {
+    while (got < large) {
         ssize_t done;
 
-        while (sent < LARGE && sent - forwarded + sizeof(chunk) <= NV_VSOCK_WINDOW) {
+        while (sent < large && sent - forwarded + sizeof(chunk) <= NV_VSOCK_WINDOW) {
             for (uint32_t i = 0; i < sizeof(chunk); i++)
                 chunk[i] = pattern(sent + i);
             vs_tx(&header, chunk, sizeof(chunk));
@@ -117,10 +117,10 @@ START_TEST(test_16_mib_to_the_host)
                 ck_assert_uint_eq(chunk[i], pattern(got + i));
             got += (uint64_t)done;
         }
-        if (vs_rx_within(&packet, vs_guest.loop && sent < LARGE ? 5 : 0))
+        if (vs_rx_within(&packet, vs_guest.loop && sent < large ? 5 : 0))
             forwarded = packet.header.fwd_cnt;
     }
-    ck_assert_uint_eq(guest_get_u64(&vs_guest, "tx_bytes"), LARGE);
+    ck_assert_uint_eq(guest_get_u64(&vs_guest, "tx_bytes"), large);
     close(fd);
     close(listener);
 }
