@@ -36,10 +36,16 @@ uint8_t disk_status(struct script *script, uint32_t head);
 uint16_t disk_used(struct script *script);
 uint64_t disk_counter(struct script *script, const char *name);
 
-/* Waits for the event of an error and for the pause after it. */
+/* Waits for the pause; returns how many events of an error came before it. */
+uint32_t disk_await_pause(struct script *script, int code);
+
+/* The same, with an event at least. */
 void disk_expect_pause(struct script *script, int code);
 
-/* How often an error was told; the VM has not been paused. */
-uint32_t disk_count_reports(struct script *script, int code);
+/*
+ * How often an error was told; the VM has not been paused. Waits for the first so many: the guest
+ * may have its answer, and have ended, a moment before the program is told.
+ */
+uint32_t disk_count_reports(struct script *script, int code, uint32_t least);
 
 #endif
