@@ -213,7 +213,9 @@ static void compare_neighbours(const char *name, struct neighbour *bad)
     double rate = 0;
     int rounds = 0;
 
-    while (rounds < least || (rounds < ROUNDS_MAX && ratios[rounds / 2] <= KEPT)) {
+    /* An odd number of them, so that the median is one of them. */
+    while (rounds < least || rounds % 2 == 0 ||
+           (rounds < ROUNDS_MAX && ratios[rounds / 2] <= KEPT)) {
         /* First one, then the other; in the next round the other way round. */
         if (rounds % 2)
             bad_rate = measure(bad);
