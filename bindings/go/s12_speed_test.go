@@ -6,7 +6,6 @@ import (
 	"context"
 	"os"
 	"runtime"
-	"sort"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -102,7 +101,7 @@ func TestS12WaitsLeaveSpeed(t *testing.T) {
 			must(t, slow.Resume())
 			<-inside
 		}
-		return medianOf(beside) / medianOf(alone)
+		return median(beside) / median(alone)
 	}
 	var shares []float64
 	for len(shares) < speedTries {
@@ -113,11 +112,6 @@ func TestS12WaitsLeaveSpeed(t *testing.T) {
 		}
 	}
 	t.Errorf("a goroutine keeps too little of its speed beside calls that wait: %.2f", shares)
-}
-
-func medianOf(values []float64) float64 {
-	sort.Float64s(values)
-	return values[len(values)/2]
 }
 
 // Fifty waits hold no thread.

@@ -52,9 +52,9 @@ func TestSpeedOfFirstExit(t *testing.T) {
 	}
 }
 
-func median(times []time.Duration) time.Duration {
-	sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })
-	return times[len(times)/2]
+func median[T time.Duration | float64](values []T) T {
+	sort.Slice(values, func(i, j int) bool { return values[i] < values[j] })
+	return values[len(values)/2]
 }
 
 // FirstExit makes a VM and runs it to its first access to a port.
