@@ -154,7 +154,7 @@ END
 }
 
 # prepare_build FOLDER OPTION...: configures a build folder, anew if there is one, and builds; with
-# build_only=SUITE in the environment only what suite_targets tells.
+# build_only=SUITE in the environment only what suite_targets tells, and everything if that tells nothing.
 prepare_build() {
     local folder=$1 again=() targets=()
     shift

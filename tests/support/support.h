@@ -27,7 +27,7 @@ void support_skip_host(const char *reason) __attribute__((noreturn));
 /* True under valgrind, which plays some of the kernel's part itself and slows everything down. */
 int support_is_valgrind(void);
 
-/* How often to do what is done over and over: a twentieth under valgrind, but once. */
+/* How often to do what is done over and over: a twentieth under valgrind, and at least once. */
 uint32_t support_rounds(uint32_t count);
 
 /* For test programs that need /dev/kvm: skips without it, opens the host with it. */

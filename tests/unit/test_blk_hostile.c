@@ -352,10 +352,12 @@ END_TEST
 /* A queue is switched off in the same way, while another goes on. */
 START_TEST(test_hostile_28_blk_queue_off_in_flight)
 {
+    const uint32_t rounds = support_rounds(500);
+
     blk_setup((enum blk_mode)_i);
     blk_set("queues", 2);
     blk_begin();
-    for (uint32_t round = 0; round < support_rounds(500); round++) {
+    for (uint32_t round = 0; round < rounds; round++) {
         uint64_t area = blk_buffer(4096, 0x33);
         uint64_t status;
 

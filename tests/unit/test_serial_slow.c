@@ -51,11 +51,17 @@ static void loop_must_rest(void)
     ck_assert_uint_lt(serial_loop_ns() - before, 20000000);
 }
 
-/* Bytes as send_all() sends them; not asserted one by one, which takes a minute under valgrind. */
+/* What the tests send, byte by byte. */
+static uint8_t byte_at(uint64_t i)
+{
+    return (uint8_t)(i * 5 + i / 256);
+}
+
+/* Bytes from the first on; not asserted one by one, which takes a minute under valgrind. */
 static void must_be_sent(const uint8_t *bytes, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) {
-        if (bytes[i] != (uint8_t)(i * 5 + i / 256))
+        if (bytes[i] != byte_at(i))
             ck_abort_msg("byte %llu is 0x%02x", (unsigned long long)i, bytes[i]);
     }
 }
@@ -68,7 +74,7 @@ static void send_all(unsigned count)
     for (unsigned i = 0; i < count; i++) {
         if (i == OUT_SIZE)
             full_since = nv_now_ns();
-        serial_out(DATA, (uint8_t)(i * 5 + i / 256));
+        serial_out(DATA, byte_at(i));
     }
 }
 
@@ -239,7 +245,7 @@ START_TEST(test_fault_06_serial_slow_file)
     serial_out(DATA, 0);
     file_gate_await();
     for (unsigned i = 1; i < SENT; i++)
-        serial_out(DATA, (uint8_t)(i * 5 + i / 256));
+        serial_out(DATA, byte_at(i));
     loop_must_rest();
     taken = SENT - serial_dropped();
     ck_assert_uint_ge(taken, OUT_SIZE);
