@@ -11,6 +11,7 @@ import "C"
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/cgo"
 	"runtime/debug"
 	"sync/atomic"
@@ -77,7 +78,13 @@ func discard(cell unsafe.Pointer) { goNestvirtFree(cell) }
 func callbackOf(cell unsafe.Pointer) *callback { return (*(*cgo.Handle)(cell)).Value().(*callback) }
 
 // Enclose calls a function in Go for C. A panic in it goes no further than here.
+//
+// The thread is the library's, and has a vCPU's name, CPUs, nice value and cgroup. Threads that Go needs meanwhile and
+// keeps for ever would inherit that; locked to this thread, it makes them from one of its own. (In the few instructions
+// of its own before and after, Go may still not.)
 func enclose(where string, f func()) *PanicError {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	hasReturned := false
 	defer func() {
 		if !hasReturned { // no recover stops it, and Go's own words for it do not tell why the program ends

@@ -210,11 +210,7 @@ func TestS17CloseMeanwhile(t *testing.T) {
 		<-isBusy
 		must(t, vm.Close())
 	}
-	// Not the threads: one that Go's runtime starts from within a callback inherits the name of the loop's.
-	eventually(t, "nothing is left", func() bool {
-		now := takeCensus(t)
-		return now.goroutines <= before.goroutines && now.files == before.files
-	})
+	wantCensus(t, before)
 }
 
 // The guest is told that it broke the protocol.
