@@ -2,7 +2,8 @@
 /*
  * M12: how many clones of a real Linux are alive at once. Linux boots once, with ACPI and a VM
  * generation ID; each clone has a vsock CID and socket of its own and answers a challenge when it
- * has started. When all are there, a random choice of them is challenged again. What an idle one
+ * has started: by batches, as hundreds that start at once keep a slow host from all else for
+ * minutes. When all are there, a random choice of them is challenged again. What an idle one
  * costs is told, too. Not to be mixed with M11, whose guests are a few instructions.
  *
  * Arguments: how many clones, and the seed of the choice.
@@ -27,14 +28,16 @@
 enum {
     COUNT = 600,
     TARGET = 500,
+    BATCH = 50,
     CHOSEN = 50,
     FDS_PER_VM = 24, /* at most */
     CID = 1000,      /* of the template; its clones have those that follow */
     PORT = 7000,
     BOOT_MS = 240000,
     ANSWER_MS = 10000,
-    IDLE_MS = 10000, /* over which the processors' time is looked at */
-    CHALLENGE = 32   /* bytes */
+    IDLE_MS = 10000,    /* over which the processors' time is looked at */
+    SETTLE_LOOKS = 100, /* of 0.3 s */
+    CHALLENGE = 32      /* bytes */
 };
 
 #define MEMORY_SIZE (64ull << 20)
@@ -66,6 +69,17 @@ struct linux_clone {
     struct answer first, second;
     bool has_answered; /* the first challenge */
     bool is_chosen;    /* for the second */
+};
+
+struct figures {
+    uint32_t alive;
+    uint32_t right;
+    uint32_t alike;
+    unsigned seed;
+    double idle; /* processors */
+    double seconds;
+    uint64_t memory; /* bytes for each clone */
+    struct bench_series first, second;
 };
 
 static char folder[] = "/tmp/nestvirt-linux-XXXXXX";
@@ -265,14 +279,59 @@ static bool add(struct nestvirt_template *template, uint32_t number)
     return true;
 }
 
-/* Each is challenged once, to see that it has run since it was made. */
-static void challenge_all(uint32_t count, struct bench_series *latencies)
+static double processor_seconds(void)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/*
+ * Waits until clones have seen to it that they are clones, which takes them some CPU time: until
+ * then they end connections. When nothing else is asked of them, they are idle afterwards.
+ */
+static void wait_until_idle(void)
+{
+    double before;
+
+    for (int i = 0; i < SETTLE_LOOKS; i++) {
+        before = processor_seconds();
+        bench_sleep(300000000);
+        if (processor_seconds() - before < 0.15)
+            return;
+    }
+    fprintf(stderr, "the clones do not become idle\n");
+}
+
+/* Each is challenged once, to see that it has run since it was made. */
+static void challenge_batch(uint32_t from, uint32_t to, struct bench_series *latencies)
+{
+    for (uint32_t i = from; i < to; i++) {
         clones[i].has_answered = challenge(CID + 1 + i, ANSWER_MS, &clones[i].first);
         if (clones[i].has_answered)
             bench_add(latencies, clones[i].first.ns);
     }
+}
+
+/* Starts clones up to as many as wanted, by batches that are challenged; how many it has. */
+static uint32_t add_all(struct nestvirt_template *template, uint32_t wanted, struct figures *f)
+{
+    uint32_t count = 0, before;
+
+    do {
+        const uint64_t start = bench_now_ns();
+
+        before = count;
+        while (count < wanted && count < before + BATCH && bench_available() > RESERVE &&
+               add(template, count))
+            count++;
+        f->seconds += (double)(bench_now_ns() - start) / 1e9;
+        wait_until_idle();
+        challenge_batch(before, count, &f->first);
+    } while (count == before + BATCH && count < wanted);
+    return count;
 }
 
 /* Those that have answered as clones and run at the same time now. */
@@ -346,15 +405,6 @@ static uint32_t count_alike(uint32_t count)
 
 /* --- The report --- */
 
-static double processor_seconds(void)
-{
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
 /* Processors that this process uses while nobody asks it anything. */
 static double look_at_idle(void)
 {
@@ -365,17 +415,6 @@ static double look_at_idle(void)
         bench_sleep(500000000);
     return (processor_seconds() - before) / ((double)(bench_now_ns() - start) / 1e9);
 }
-
-struct figures {
-    uint32_t alive;
-    uint32_t right;
-    uint32_t alike;
-    unsigned seed;
-    double idle; /* processors */
-    double seconds;
-    uint64_t memory; /* bytes for each clone */
-    struct bench_series first, second;
-};
 
 static void print(struct bench_report *report, const struct figures *f)
 {
@@ -411,14 +450,9 @@ static void print(struct bench_report *report, const struct figures *f)
 
 static void measure(struct nestvirt_template *template, uint32_t wanted, struct figures *f)
 {
-    const uint64_t start = bench_now_ns(), available = bench_available();
-    uint32_t count = 0;
+    const uint64_t available = bench_available();
+    uint32_t count = add_all(template, wanted, f);
 
-    while (count < wanted && bench_available() > RESERVE && add(template, count))
-        count++;
-    f->seconds = (double)(bench_now_ns() - start) / 1e9;
-    bench_sleep(900000000); /* a connection before a clone has heard that it is one is ended */
-    challenge_all(count, &f->first);
     f->memory = count ? (available - bench_available()) / count : 0;
     bench_settle();
     f->idle = look_at_idle();
