@@ -80,8 +80,8 @@ func callbackOf(cell unsafe.Pointer) *callback { return (*(*cgo.Handle)(cell)).V
 // Enclose calls a function in Go for C. A panic in it goes no further than here.
 //
 // The thread is the library's, and has a vCPU's name, CPUs, nice value and cgroup. Threads that Go needs meanwhile and
-// keeps for ever would inherit that; locked to this thread, it makes them from one of its own. (In the few instructions
-// of its own before and after, Go may still not.)
+// keeps for ever would inherit that; locked to this thread, it makes them from one of its own. One that it makes in its
+// own few instructions before and after f still may inherit it.
 func enclose(where string, f func()) *PanicError {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

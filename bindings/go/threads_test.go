@@ -16,7 +16,7 @@ import (
 
 func init() {
 	roles["threads"] = func() int {
-		if err := blockInHandler(os.Stdout); err != nil {
+		if err := blockInHandler(); err != nil {
 			fmt.Println(err)
 			return 1
 		}
@@ -24,7 +24,7 @@ func init() {
 	}
 }
 
-// ThreadStatus is what /proc tells of each thread: its number, then lines of "field:\tvalue".
+// ThreadStatus is /proc/self/task/TID/status by TID and field.
 func threadStatus() (map[string]map[string]string, error) {
 	tasks, err := os.ReadDir("/proc/self/task")
 	found := map[string]map[string]string{}
@@ -45,8 +45,8 @@ func threadStatus() (map[string]map[string]string, error) {
 }
 
 // BlockInHandler makes Go need new threads while a handler runs on the thread of a vCPU that has a CPU of its own, and
-// tells of each thread how it differs from that of the program after the VM is closed.
-func blockInHandler(output *os.File) error {
+// prints of each thread that is there after the VM how it differs from the program's first.
+func blockInHandler() error {
 	var pipe [2]int
 	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
 		return err
@@ -66,7 +66,7 @@ func blockInHandler(output *os.File) error {
 	var isPlaced atomic.Bool
 	called := make(chan bool)
 	var once sync.Once
-	vm, err := makeSpinning(host, func(vcpu *VCPU, _ *Exit) Action {
+	vm, err := makeSpinning(host, func(*VCPU, *Exit) Action {
 		once.Do(func() {
 			for !isPlaced.Load() { // without letting go of the thread, which would be taken for the next goroutine
 			}
@@ -101,12 +101,12 @@ func blockInHandler(output *os.File) error {
 			continue // the kernel's
 		}
 		if fields["Name"] != name || fields["Cpus_allowed_list"] != cpus {
-			fmt.Fprintf(output, "thread %s is named %s, not %s, and runs on CPUs %s, not %s\n",
+			fmt.Printf("thread %s is named %s, not %s, and runs on CPUs %s, not %s\n",
 				thread, fields["Name"], name, fields["Cpus_allowed_list"], cpus)
 		}
 	}
 	if len(now) < len(before)+10 {
-		fmt.Fprintf(output, "only %d threads were made\n", len(now)-len(before))
+		fmt.Printf("only %d threads were made\n", len(now)-len(before))
 	}
 	return err
 }
