@@ -28,7 +28,7 @@ uint64_t bench_now_ns(void)
 
 void bench_sleep(long ns)
 {
-    const struct timespec time = { .tv_nsec = ns };
+    const struct timespec time = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
 
     nanosleep(&time, NULL);
 }

@@ -294,15 +294,14 @@ static double processor_seconds(void)
  */
 static void wait_until_idle(void)
 {
-    double before;
-
     for (int i = 0; i < SETTLE_LOOKS; i++) {
-        before = processor_seconds();
+        const double before = processor_seconds();
+
         bench_sleep(300000000);
         if (processor_seconds() - before < 0.15)
             return;
     }
-    fprintf(stderr, "the clones do not become idle\n");
+    fprintf(stderr, "clones are still busy, and are challenged all the same\n");
 }
 
 /* Each is challenged once, to see that it has run since it was made. */

@@ -3,7 +3,7 @@
  * prefault: building a VM whose 4 GiB are touched beforehand, against a bare parallel
  * MADV_POPULATE_WRITE of as much memory on as many threads as this program has CPUs.
  *
- * A host that reports its free pages to a hypervisor, as this may be, gives the same 4 GiB cold, at
+ * A host that is a virtual machine itself and reports its free pages gives the same 4 GiB cold, at
  * a half or a third of the speed, once they were free for a second or two. So before each turn as
  * much memory is touched, held until what was free before is reported, and given back: warm for
  * whoever comes next.
@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "bench.h"
 #include "ours.h"
@@ -23,9 +22,10 @@
 
 #define MEMORY_SIZE (4ull << 30)
 #define AVAILABLE (6ull << 30)
+#define HOLD_NS 2000000000l
 
 /* Fewer rounds than elsewhere: each takes seconds. */
-enum { ROUNDS = 5, HOLD_US = 2000000, THREADS_MAX = 64 };
+enum { ROUNDS = 5, THREADS_MAX = 64 };
 
 struct part {
     char *start;
@@ -41,8 +41,8 @@ static void *touch(void *argument)
     return NULL;
 }
 
-/* The memory is freed hold_us later, not timed. */
-static uint64_t measure_raw(unsigned threads, useconds_t hold_us)
+/* The memory is held for hold_ns more and freed, which is not timed. */
+static uint64_t measure_raw(unsigned threads, long hold_ns)
 {
     pthread_t ids[THREADS_MAX];
     struct part parts[THREADS_MAX];
@@ -62,7 +62,7 @@ static uint64_t measure_raw(unsigned threads, useconds_t hold_us)
         bench_need(parts[i].result, "madvise(MADV_POPULATE_WRITE)");
     }
     start = bench_now_ns() - start;
-    usleep(hold_us);
+    bench_sleep(hold_ns);
     munmap(memory, MEMORY_SIZE);
     return start;
 }
@@ -108,9 +108,9 @@ int main(int argc, char **argv)
         bench_skip("prefault needs 6 GiB of available memory: end other programs");
     host = ours_open();
     for (int round = 0; round < ROUNDS; round++) {
-        measure_raw(threads, HOLD_US);
+        measure_raw(threads, HOLD_NS);
         bench_add(&ours, measure_ours(host));
-        measure_raw(threads, HOLD_US);
+        measure_raw(threads, HOLD_NS);
         bench_add(&raw, measure_raw(threads, 0));
     }
     bench_print(
